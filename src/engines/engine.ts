@@ -1,0 +1,123 @@
+import type { Instant } from '../base/clock.ts'
+import type { TreeEntry } from '../base/file-tree.ts'
+import type { Secret } from '../base/secret.ts'
+
+/** One database server of an instance, as the engine reaches it. */
+export interface Endpoint {
+  readonly role: 'primary' | 'standby'
+  /** Stable name of the node, shown as HostInstanceID. */
+  readonly node: string
+  readonly host: string
+  readonly port: number
+  readonly user: string
+  readonly password: Secret<string>
+}
+
+export interface Source {
+  readonly endpoints: readonly Endpoint[]
+}
+
+/** Known only when all entries were read: PostgreSQL's manifest comes last. */
+export interface SetDescription {
+  /** Database time (not service time) at which the set is consistent. */
+  readonly consistentAt: Instant
+  /** The node the set was read from. */
+  readonly node: string
+  readonly role: 'primary' | 'standby'
+  /** What the engine needs to restore and check the set; JSON, kept in the manifest for rebuild. */
+  readonly engineState: EngineState
+}
+
+export interface EngineState {
+  readonly engine: 'PostgreSQL'
+  readonly serverVersion: string
+  readonly serverVersionNumber: number
+  readonly systemIdentifier: string
+  readonly timeline: number
+  readonly startLsn: string
+  readonly endLsn: string
+  readonly walSegmentBytes: number
+  /** Tablespaces other than the default ones. */
+  readonly tablespaces: readonly { readonly oid: number; readonly location: string }[]
+  /** Settings that recovery depends on (`max_connections` …), plus locale and preload libraries. */
+  readonly settings: Readonly<Record<string, string>>
+}
+
+/** `entries` may be read once; `finish` after its end. Disposing at any time ends the connections. */
+export interface BackupStream extends AsyncDisposable {
+  readonly entries: AsyncIterable<TreeEntry>
+  /** Estimate of the content in bytes, for progress; null when the server does not tell. */
+  readonly estimatedBytes: number | null
+  /** Throws Fault 'corrupt' unless every byte read matched the server's manifest. */
+  finish(signal: AbortSignal): Promise<SetDescription>
+}
+
+export interface BackupOptions {
+  /** An empty folder of this attempt, for spooling WAL; the caller removes it. */
+  readonly scratchDirectory: string
+  readonly label: string
+}
+
+export interface Engine {
+  /**
+   * Opens a backup from a healthy standby, else the primary. A standby is healthy when it streams
+   * from that primary and has replayed, within a bounded wait, what the primary had flushed when
+   * the backup was asked for: so a set holds every transaction committed before it was asked for.
+   */
+  openBackup(source: Source, options: BackupOptions, signal: AbortSignal): Promise<BackupStream>
+  /** After the files are in place: makes the directory an independent, startable server. */
+  prepareRestored(directory: string, state: EngineState, signal: AbortSignal): Promise<void>
+  /** Own verifier: every file against the manifest in `directory`. Yields the number of files checked. */
+  verifyRestored(
+    directory: string,
+    signal: AbortSignal,
+    progress?: (bytes: number) => void,
+  ): Promise<{ readonly files: number; readonly bytes: number }>
+  /** Running = the primary answers SQL and is not in recovery. Bounded by a timeout of its own. */
+  probe(source: Source, signal: AbortSignal): Promise<ProbeResult>
+}
+
+export interface ProbeResult {
+  readonly running: boolean
+  /** Why not, or what is degraded (a lost standby); for people. */
+  readonly findings: readonly string[]
+}
+
+/** Runs servers on this host for local instances. Everything is repeatable after a crash. */
+export interface LocalEngine {
+  /** initdb, passwords, loopback-only scram access. An existing finished one is kept as it is. */
+  createPrimary(plan: LocalServerPlan, signal: AbortSignal): Promise<void>
+  /** A streaming standby of the running primary. An existing finished one is kept as it is. */
+  createStandby(
+    plan: LocalServerPlan,
+    primary: Endpoint,
+    scratchDirectory: string,
+    signal: AbortSignal,
+  ): Promise<void>
+  /** Starts (first stopping what an earlier, killed service left running on that directory). */
+  start(plan: LocalServerPlan, signal: AbortSignal): Promise<RunningServer>
+}
+
+export interface LocalServerPlan {
+  readonly version: string
+  readonly role: 'primary' | 'standby'
+  readonly directory: string
+  readonly port: number
+  readonly user: string
+  readonly password: Secret<string>
+  readonly primaryPort: number | null
+  readonly node: string
+}
+
+/** Disposing stops the server (fast shutdown) and waits for its end. */
+export interface RunningServer extends AsyncDisposable {
+  readonly pid: number
+  readonly port: number
+  /** Resolves when the process is gone, for whatever reason. */
+  readonly exited: Promise<{ readonly code: number | null; readonly logTail: string }>
+}
+
+export interface EngineParts {
+  readonly engine: Engine
+  readonly local: LocalEngine | null
+}
