@@ -1,0 +1,129 @@
+import { sql } from 'kysely'
+import type { Instant } from '../base/clock.ts'
+import { DAY_MS } from '../base/clock.ts'
+import type { BackupSetId, InstanceId, SeriesId } from '../base/ids.ts'
+import type { BackupSetFacts } from '../domain/instance.ts'
+import type { SetNumber } from '../series/series.ts'
+import type { Transaction } from './database.ts'
+import { sqlOf } from './database.ts'
+
+/** A failed run leaves the list by itself this long after it ended. */
+export const FAILED_LISTED_DAYS = 7
+
+/** A set, or a failed run, as it is listed. */
+export interface ListedSet extends BackupSetFacts {
+  readonly state: 'kept' | 'failed'
+  readonly number: SetNumber
+  readonly mode: 'Manual' | 'Automated'
+  readonly startedAt: Instant
+  readonly finishedAt: Instant
+  readonly consistentAt: Instant | null
+  readonly contentBytes: number
+  readonly newBytes: number
+  readonly checksum: string | null
+  readonly node: string | null
+  readonly cause: string | null
+}
+
+/** Filters of DescribeBackups; null = not filtered by. Times compare with the start of the backup. */
+export interface SetFilter {
+  readonly setId: string | null
+  readonly state: 'kept' | 'failed' | null
+  readonly mode: 'Manual' | 'Automated' | null
+  readonly from: Instant | null
+  readonly to: Instant | null
+}
+
+export const NO_FILTER: SetFilter = { setId: null, state: null, mode: null, from: null, to: null }
+
+const RESTORING = sql`exists (select 1 from pin p where p.series = s.series
+  and p.number = s.number and p.reason = 'restore' and p.lease_until > now())`
+
+/** One page, newest first, and how many there are in all. */
+export async function listSets(
+  tx: Transaction,
+  instanceId: InstanceId,
+  filter: SetFilter,
+  now: Instant,
+  page: { readonly offset: number; readonly limit: number },
+): Promise<{ readonly sets: readonly ListedSet[]; readonly total: number }> {
+  const listed = sql`
+    from backup_set s
+    where s.instance_id = ${instanceId}
+      and (s.state = 'kept' or (s.state = 'failed'
+        and s.finished_at > ${now - FAILED_LISTED_DAYS * DAY_MS}))
+      and (${filter.setId}::text is null or s.set_id::text = ${filter.setId})
+      and (${filter.state}::text is null or s.state = ${filter.state})
+      and (${filter.mode}::text is null or s.mode = ${filter.mode})
+      and (${filter.from}::bigint is null or s.started_at >= ${filter.from})
+      and (${filter.to}::bigint is null or s.started_at <= ${filter.to})`
+  const db = sqlOf(tx)
+  const counted = await sql<{ total: number }>`select count(*) as total ${listed}`.execute(db)
+  const { rows } = await sql<ListedSet>`
+    select s.set_id as id, s.number, s.state, s.mode, s.started_at as "startedAt",
+      s.finished_at as "finishedAt", s.consistent_at as "consistentAt",
+      coalesce(s.content_bytes, 0) as "contentBytes", coalesce(s.new_bytes, 0) as "newBytes",
+      s.checksum, s.node, s.cause, ${RESTORING} as restoring
+    ${listed} order by s.started_at desc, s.number desc
+    limit ${page.limit} offset ${page.offset}`.execute(db)
+  return { sets: rows, total: counted.rows[0]?.total ?? 0 }
+}
+
+/** What the rules need of the sets of this very instance that are named; unknown ones are absent. */
+export async function factsOfSets(
+  tx: Transaction,
+  instanceId: InstanceId,
+  ids: readonly BackupSetId[],
+  now: Instant,
+): Promise<ReadonlyMap<BackupSetId, BackupSetFacts>> {
+  const { rows } = await sql<BackupSetFacts>`
+    select s.set_id as id, s.state, s.finished_at as "finishedAt", ${RESTORING} as restoring
+    from backup_set s
+    where s.instance_id = ${instanceId} and s.set_id = any(${ids}::bigint[])
+      and (s.state = 'kept' or (s.state = 'failed'
+        and s.finished_at > ${now - FAILED_LISTED_DAYS * DAY_MS}))`.execute(sqlOf(tx))
+  return new Map(rows.map((row) => [row.id, row]))
+}
+
+/** How many backups ended well or badly since `from`, for RDS's daily limit. */
+export async function countSetsSince(
+  tx: Transaction,
+  instanceId: InstanceId,
+  from: Instant,
+): Promise<number> {
+  const { rows } = await sql<{ count: number }>`
+    select count(*) as count from backup_set
+    where instance_id = ${instanceId} and started_at >= ${from}
+      and state in ('kept', 'deleted', 'purged')`.execute(sqlOf(tx))
+  return rows[0]?.count ?? 0
+}
+
+/** Where a kept set starts, for those who read it. */
+export interface ReadableSet {
+  readonly series: SeriesId
+  readonly number: SetNumber
+  readonly setId: number
+  readonly manifest: string
+  readonly instanceId: InstanceId
+  readonly contentBytes: number
+}
+
+export async function findReadableSet(
+  tx: Transaction,
+  setId: BackupSetId,
+): Promise<ReadableSet | null> {
+  const { rows } = await sql<ReadableSet>`
+    select series, number, set_id as "setId", manifest, instance_id as "instanceId",
+      content_bytes as "contentBytes"
+    from backup_set where set_id = ${setId} and state = 'kept' for update`.execute(sqlOf(tx))
+  return rows[0] ?? null
+}
+
+/** All sets whose bytes must be whole: kept ones and those whose purge is not decided. */
+export async function setsWithBytes(tx: Transaction): Promise<readonly ReadableSet[]> {
+  const { rows } = await sql<ReadableSet>`
+    select series, number, set_id as "setId", manifest, instance_id as "instanceId",
+      content_bytes as "contentBytes"
+    from backup_set where state in ('kept', 'deleted') order by series, number`.execute(sqlOf(tx))
+  return rows
+}

@@ -1,0 +1,92 @@
+import { sql } from 'kysely'
+import { pause } from '../base/clock.ts'
+import { describeError } from '../base/fault.ts'
+import { randomName } from '../base/ids.ts'
+import type { Logger } from '../base/logger.ts'
+import type { Catalogue } from './database.ts'
+import { sqlOf } from './database.ts'
+
+/** By the database's real time, never the service clock. */
+const LEASE_SECONDS = 15
+const RENEW_MS = 4_000
+
+/**
+ * Runs `duty` whenever this process holds the lease of that name, again after it ends or fails, until
+ * `signal` aborts. The duty's own signal aborts as soon as the lease cannot be renewed.
+ */
+export async function runUnderLease(
+  catalogue: Catalogue,
+  name: string,
+  log: Logger,
+  duty: (signal: AbortSignal) => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
+  const holder = randomName(16)
+  while (!signal.aborted) {
+    try {
+      if (await acquire(catalogue, name, holder)) {
+        await holdWhile(catalogue, name, holder, duty, signal)
+      }
+    } catch (error) {
+      if (!signal.aborted) log.warn('duty interrupted', { duty: name, error: describeError(error) })
+    }
+    await pause(1_000, signal).catch(() => {
+      // Stopping: the loop's condition ends it.
+    })
+  }
+  await release(catalogue, name, holder)
+}
+
+/** For a process that knows it is alone with the catalogue: the holders of all leases are dead. */
+export async function releaseAllLeases(catalogue: Catalogue): Promise<void> {
+  await catalogue.transaction((tx) => sql`delete from lease`.execute(sqlOf(tx)))
+}
+
+async function holdWhile(
+  catalogue: Catalogue,
+  name: string,
+  holder: string,
+  duty: (signal: AbortSignal) => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
+  const lost = new AbortController()
+  const held = AbortSignal.any([signal, lost.signal])
+  const renewing = (async () => {
+    while (!held.aborted) {
+      await pause(RENEW_MS, held)
+      if (!(await acquire(catalogue, name, holder))) break
+    }
+  })()
+    .catch(() => {
+      // A failed renewal counts as a lost lease; the duty's end counts as the end of renewing.
+    })
+    .finally(() => lost.abort())
+  try {
+    await duty(held)
+  } finally {
+    lost.abort()
+    await renewing
+  }
+}
+
+async function acquire(catalogue: Catalogue, name: string, holder: string): Promise<boolean> {
+  const { rows } = await catalogue.transaction((tx) =>
+    sql`
+      insert into lease as l (name, holder, lease_until)
+      values (${name}, ${holder}, now() + ${LEASE_SECONDS} * interval '1 second')
+      on conflict (name) do update set holder = excluded.holder, lease_until = excluded.lease_until
+      where l.holder = excluded.holder or l.lease_until < now()
+      returning 1`.execute(sqlOf(tx)),
+  )
+  return rows.length === 1
+}
+
+async function release(catalogue: Catalogue, name: string, holder: string): Promise<void> {
+  await catalogue
+    .transaction((tx) =>
+      sql`delete from lease where name = ${name} and holder = ${holder}`.execute(sqlOf(tx)),
+    )
+    .catch(() => {
+      // The catalogue is gone already; the lease runs out by itself.
+    })
+}

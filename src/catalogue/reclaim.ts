@@ -1,0 +1,133 @@
+import { sql } from 'kysely'
+import type { Instant } from '../base/clock.ts'
+import { invariant } from '../base/fault.ts'
+import type { InstanceId, SeriesId } from '../base/ids.ts'
+import type { PackNumber, SetNumber } from '../series/series.ts'
+import type { Transaction } from './database.ts'
+import { sqlOf } from './database.ts'
+
+/** A pack whose size on disk is above its target. */
+export interface DuePack {
+  readonly series: SeriesId
+  readonly pack: PackNumber
+  readonly born: SetNumber
+  readonly object: string
+  readonly generation: number
+  readonly diskBytes: number
+  /** 0: the whole pack goes. */
+  readonly targetBytes: number
+  readonly keep: Uint8Array | null
+}
+
+/** Objects that nothing needs any more, manifests before packs; their rows stay until they are gone. */
+export async function abandonedObjects(
+  tx: Transaction,
+  instanceId: InstanceId,
+): Promise<readonly string[]> {
+  const { rows } = await sql<{ name: string }>`
+    select o.name from object o join series s using (series)
+    where s.instance_id = ${instanceId} and o.state = 'abandoned'
+    order by o.kind = 'manifest' desc, o.name`.execute(sqlOf(tx))
+  return rows.map((row) => row.name)
+}
+
+/** After the storage has forgotten them, durably. */
+export async function forgetObjects(tx: Transaction, names: readonly string[]): Promise<void> {
+  await sql`delete from object where name = any(${names}::text[]) and state = 'abandoned'`.execute(
+    sqlOf(tx),
+  )
+}
+
+/** Packs to be dropped or rewritten: drops first, then least live bytes first. */
+export async function duePacks(
+  tx: Transaction,
+  instanceId: InstanceId,
+): Promise<readonly DuePack[]> {
+  const { rows } = await sql<DuePack>`
+    select k.series, k.pack, k.born, k.object, k.generation, k.disk_bytes as "diskBytes",
+      k.target_bytes as "targetBytes", k.keep
+    from pack k join series s using (series)
+    where s.instance_id = ${instanceId} and k.disk_bytes > k.target_bytes
+    order by k.live_bytes, k.pack limit 1000`.execute(sqlOf(tx))
+  return rows
+}
+
+/** The pack's object is wanted no more: it joins the abandoned ones, and the pack's row goes. */
+export async function dropPacks(tx: Transaction, packs: readonly DuePack[]): Promise<void> {
+  const db = sqlOf(tx)
+  const names = packs.map((pack) => pack.object)
+  await sql`update object set state = 'abandoned' where name = any(${names}::text[])`.execute(db)
+  for (const { series, pack, object } of packs) {
+    const gone = await sql`
+      delete from pack where series = ${series} and pack = ${pack} and target_bytes = 0
+        and object = ${object} returning 1`.execute(db)
+    invariant(gone.rows.length === 1, `pack ${pack} was due to be dropped`)
+  }
+}
+
+/** Records the next generation's object as intended, before it is written. */
+export async function intendRewrite(tx: Transaction, pack: DuePack, object: string): Promise<void> {
+  await sql`
+    insert into object (name, series, number, kind, state)
+    values (${object}, ${pack.series}, ${pack.born}, 'pack', 'intended')
+    on conflict (name) do nothing`.execute(sqlOf(tx))
+}
+
+/** The new generation is durable: readers find it from now on; the old object is abandoned. */
+export async function recordRewrite(tx: Transaction, pack: DuePack, object: string): Promise<void> {
+  const db = sqlOf(tx)
+  const moved = await sql`
+    update pack set generation = ${pack.generation + 1}, object = ${object},
+      disk_bytes = ${pack.targetBytes}
+    where series = ${pack.series} and pack = ${pack.pack} and generation = ${pack.generation}
+    returning 1`.execute(db)
+  invariant(moved.rows.length === 1, `pack ${pack.pack} is still of the generation that was read`)
+  await sql`update object set state = 'there', bytes = ${pack.targetBytes}
+    where name = ${object}`.execute(db)
+  await sql`update object set state = 'abandoned' where name = ${pack.object}`.execute(db)
+}
+
+export interface FinishedPurge {
+  readonly purge: number
+  readonly setIds: readonly number[]
+  readonly releasedBytes: number
+  readonly freedBytes: number
+}
+
+/**
+ * Finishes the plans whose packs are at or below their target and the purges all of whose plans and
+ * objects are done. Called when no abandoned object of the instance is left.
+ */
+export async function settlePurges(
+  tx: Transaction,
+  instanceId: InstanceId,
+  now: Instant,
+): Promise<readonly FinishedPurge[]> {
+  const db = sqlOf(tx)
+  await sql`
+    update plan p set finished_at = ${now}
+    from series s
+    where s.instance_id = ${instanceId} and p.series = s.series and p.finished_at is null
+      and not exists (select 1 from pack k where k.series = p.series and k.pack = p.pack
+                      and k.disk_bytes > p.target_after)`.execute(db)
+  const { rows } = await sql<FinishedPurge>`
+    update purge u set finished_at = ${now}
+    from series s
+    where s.instance_id = ${instanceId} and u.series = s.series and u.finished_at is null
+      and not exists (select 1 from plan p where p.purge = u.purge and p.finished_at is null)
+      and not exists (select 1 from object o where o.purge = u.purge)
+    returning u.purge, u.set_ids as "setIds", u.released_bytes as "releasedBytes",
+      u.freed_bytes as "freedBytes"`.execute(db)
+  return rows
+}
+
+/** Instances with bytes to give back or objects to remove, for the service that starts. */
+export async function instancesDueForReclaim(tx: Transaction): Promise<readonly InstanceId[]> {
+  const { rows } = await sql<{ instanceId: InstanceId }>`
+    select distinct s.instance_id as "instanceId" from series s
+    where exists (select 1 from pack k where k.series = s.series and k.disk_bytes > k.target_bytes)
+      or exists (select 1 from purge u where u.series = s.series and u.finished_at is null)
+      or exists (select 1 from object o where o.series = s.series and o.state = 'abandoned')
+    `.execute(sqlOf(tx))
+  return rows.map((row) => row.instanceId)
+}

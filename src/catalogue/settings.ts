@@ -1,0 +1,45 @@
+import { sql } from 'kysely'
+import { Fault } from '../base/fault.ts'
+import type { Transaction } from './database.ts'
+import { sqlOf } from './database.ts'
+
+/** Null until the data folder's first start has recorded it. */
+export async function readDevelopmentClock(tx: Transaction): Promise<boolean | null> {
+  const value = await readSetting(tx, 'development-clock')
+  return typeof value === 'boolean' ? value : null
+}
+
+/** Recorded once, when the data folder is made; it can never be changed. */
+export async function recordDevelopmentClock(tx: Transaction, used: boolean): Promise<void> {
+  await sql`insert into setting (name, value) values ('development-clock', ${JSON.stringify(used)})
+    on conflict do nothing`.execute(sqlOf(tx))
+}
+
+/** How far service time is ahead of the machine's, in milliseconds; 0 without a development clock. */
+export async function readClockOffset(tx: Transaction): Promise<number> {
+  const value = await readSetting(tx, 'clock-offset-ms')
+  return typeof value === 'number' ? value : 0
+}
+
+/** Moves the development clock on, never back. Returns the new offset in milliseconds. */
+export async function advanceClock(tx: Transaction, byMs: number): Promise<number> {
+  if ((await readDevelopmentClock(tx)) !== true) {
+    throw new Fault('denied', 'this data folder was not made with a development clock', {
+      hint: 'only a folder first served with --development-clock has a clock that can be moved',
+    })
+  }
+  if (!Number.isSafeInteger(byMs) || byMs <= 0) {
+    throw new Fault('unfit', 'the development clock only goes forward')
+  }
+  const { rows } = await sql<{ value: number }>`
+    insert into setting as s (name, value) values ('clock-offset-ms', ${JSON.stringify(byMs)})
+    on conflict (name) do update set value = to_jsonb((s.value)::bigint + ${byMs}::bigint)
+    returning value`.execute(sqlOf(tx))
+  return rows[0]?.value ?? byMs
+}
+
+async function readSetting(tx: Transaction, name: string): Promise<unknown> {
+  const { rows } = await sql<{ value: unknown }>`
+    select value from setting where name = ${name}`.execute(sqlOf(tx))
+  return rows[0]?.value
+}

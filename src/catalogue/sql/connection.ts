@@ -1,0 +1,55 @@
+import { Kysely, type Transaction as KyselyTransaction, PostgresDialect } from 'kysely'
+import pg from 'pg'
+import { invariant } from '../../base/fault.ts'
+import type { Secret } from '../../base/secret.ts'
+
+/** Where the catalogue's server is. `host` is a folder (Unix socket) or a name. */
+export interface Connection {
+  readonly host: string
+  readonly port: number
+  readonly database: string
+  readonly user: string
+  readonly password: Secret<string>
+}
+
+/** Queries read as SQL through Kysely's `sql` tag; each one names the type of its rows. */
+export type Schema = Record<string, never>
+
+export type Sql = KyselyTransaction<Schema>
+
+/** bigint columns hold bytes, milliseconds and ids: all below 2⁵³, checked on the way in. */
+function parseBigint(text: string): number {
+  const value = Number(text)
+  invariant(Number.isSafeInteger(value), `a bigint of the catalogue fits a number: ${text}`)
+  return value
+}
+
+const INT8_OID = 20
+
+export function connectionOptions(connection: Connection): pg.PoolConfig {
+  return {
+    host: connection.host,
+    port: connection.port,
+    database: connection.database,
+    user: connection.user,
+    password: connection.password.reveal(),
+    application_name: 'holdfast',
+  }
+}
+
+export function openPool(connection: Connection, onError: (error: Error) => void): pg.Pool {
+  const types: pg.CustomTypesConfig = {
+    getTypeParser: ((oid: number, format?: 'text' | 'binary') =>
+      oid === INT8_OID && format !== 'binary'
+        ? parseBigint
+        : pg.types.getTypeParser(oid, format as 'text')) as pg.CustomTypesConfig['getTypeParser'],
+  }
+  const pool = new pg.Pool({ ...connectionOptions(connection), max: 12, types })
+  // An idle connection that dies (the server restarts) must not end the process.
+  pool.on('error', onError)
+  return pool
+}
+
+export function openKysely(pool: pg.Pool): Kysely<Schema> {
+  return new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) })
+}

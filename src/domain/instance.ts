@@ -1,0 +1,46 @@
+import type { Instant } from '../base/clock.ts'
+import type { BackupSetId, InstanceId } from '../base/ids.ts'
+
+export type Category = 'HighAvailability' | 'Basic'
+export type InstanceType = 'Primary' | 'Readonly' | 'Guard'
+/** RDS's instance states that this service uses; `Stopped`: its primary does not answer SQL. */
+export type InstanceStatus = 'Creating' | 'Running' | 'Stopped' | 'Deleting'
+
+/** One database service: a primary, its standbys, its own backup sets. */
+export interface Instance {
+  readonly id: InstanceId
+  readonly engine: string
+  readonly engineVersion: string
+  readonly category: Category
+  readonly type: InstanceType
+  readonly status: InstanceStatus
+  /** RDS's lock modes; only `Unlock` allows changes. */
+  readonly lockMode: string
+  readonly description: string
+  readonly createdAt: Instant
+}
+
+/** How long sets and logs are kept, and what that allows to be deleted by hand. */
+export interface BackupPolicy {
+  readonly dataRetentionDays: number
+  readonly log:
+    | { readonly enabled: false }
+    | { readonly enabled: true; readonly retentionDays: number }
+  /** `HH:mmZ-HH:mmZ`, one hour. */
+  readonly preferredTime: string
+  /** Names of weekdays, in the order of the week. */
+  readonly preferredPeriod: readonly string[]
+}
+
+/** `deleted`: named by an accepted delete, its bytes not yet decided upon. */
+export type BackupSetState = 'writing' | 'kept' | 'deleted' | 'failed'
+
+/** What the rules need to know of one set. */
+export interface BackupSetFacts {
+  readonly id: BackupSetId
+  readonly state: BackupSetState
+  /** Service time of the end of the backup, from which its age counts; null until it ended. */
+  readonly finishedAt: Instant | null
+  /** A restore reads from it at this moment. */
+  readonly restoring: boolean
+}
