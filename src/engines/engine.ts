@@ -1,6 +1,7 @@
 import type { Instant } from '../base/clock.ts'
 import type { TreeEntry } from '../base/file-tree.ts'
 import type { Secret } from '../base/secret.ts'
+import type { RunningServer } from '../servers/running-server.ts'
 
 /** One database server of an instance, as the engine reaches it. */
 export interface Endpoint {
@@ -107,14 +108,6 @@ export interface LocalServerPlan {
   readonly password: Secret<string>
   readonly primaryPort: number | null
   readonly node: string
-}
-
-/** Disposing stops the server (fast shutdown) and waits for its end. */
-export interface RunningServer extends AsyncDisposable {
-  readonly pid: number
-  readonly port: number
-  /** Resolves when the process is gone, for whatever reason. */
-  readonly exited: Promise<{ readonly code: number | null; readonly logTail: string }>
 }
 
 export interface EngineParts {

@@ -1,0 +1,136 @@
+import { pause } from '../../base/clock.ts'
+import { describeError, Fault } from '../../base/fault.ts'
+import type { Endpoint, Source } from '../engine.ts'
+import { type Lsn, laterLsn, parseLsn } from './lsn.ts'
+import { type SqlSession, withSession } from './sql-session.ts'
+
+/** What the primary was when the backup was asked for. */
+export interface PrimaryFacts {
+  readonly systemIdentifier: string
+  readonly timeline: number
+  /** Everything committed before the backup was asked for lies before it. */
+  readonly flushed: Lsn
+}
+
+export interface ChosenSource {
+  readonly endpoint: Endpoint
+  readonly primary: PrimaryFacts
+  /** Why a standby was passed over; for people. */
+  readonly findings: readonly string[]
+}
+
+const ASK_TIMEOUT_MS = 3000
+const CATCH_UP_MS = 10_000
+const POLL_MS = 100
+
+/** The primary of a source; a source without exactly one is unfit. */
+export function primaryOf(source: Source): Endpoint {
+  const primaries = source.endpoints.filter(({ role }) => role === 'primary')
+  const [primary] = primaries
+  if (!primary || primaries.length > 1) {
+    throw new Fault('unfit', `an instance has one primary, this one ${primaries.length}`)
+  }
+  return primary
+}
+
+/**
+ * The first standby that follows this very primary and has replayed, within ten seconds, all that
+ * the primary had flushed; else the primary. A primary that does not answer is a Fault even when a
+ * standby does: the instance is not running then.
+ */
+export async function chooseSource(source: Source, signal: AbortSignal): Promise<ChosenSource> {
+  const primaryEndpoint = primaryOf(source)
+  const primary = await askPrimary(primaryEndpoint, signal)
+  const findings: string[] = []
+  for (const endpoint of source.endpoints) {
+    if (endpoint.role !== 'standby') continue
+    const finding = await judgeStandby(endpoint, primary, signal)
+    if (finding === null) return { endpoint, primary, findings }
+    findings.push(finding)
+  }
+  return { endpoint: primaryEndpoint, primary, findings }
+}
+
+async function askPrimary(endpoint: Endpoint, signal: AbortSignal): Promise<PrimaryFacts> {
+  try {
+    return await withSession(endpoint, ASK_TIMEOUT_MS, signal, primaryFacts)
+  } catch (error) {
+    signal.throwIfAborted()
+    if (error instanceof Fault && error.kind !== 'transient') throw error
+    throw new Fault('unfit', `the primary ${endpoint.node} does not answer`, { cause: error })
+  }
+}
+
+/** Refuses a server in recovery: it is no primary, whatever the instance calls it. */
+export async function primaryFacts(session: SqlSession): Promise<PrimaryFacts> {
+  const [recovery] = await session.query('select pg_is_in_recovery() as standby')
+  if (recovery?.['standby'] !== 'f') {
+    throw new Fault('unfit', 'the server given as primary is in recovery', {
+      hint: 'the roles have changed, or the server is still starting',
+    })
+  }
+  const [row] = await session.query(
+    `select (select system_identifier from pg_control_system())::text as system,
+            pg_current_wal_flush_lsn()::text as flushed,
+            pg_walfile_name(pg_current_wal_lsn()) as segment`,
+  )
+  return {
+    systemIdentifier: row?.['system'] ?? '',
+    timeline: Number.parseInt(row?.['segment']?.slice(0, 8) ?? '', 16),
+    flushed: parseLsn(row?.['flushed'] ?? ''),
+  }
+}
+
+/** Null when the standby can be read from, else why it cannot. */
+export async function judgeStandby(
+  endpoint: Endpoint,
+  primary: PrimaryFacts,
+  signal: AbortSignal,
+  catchUpMs: number = CATCH_UP_MS,
+): Promise<string | null> {
+  try {
+    return await withSession(endpoint, ASK_TIMEOUT_MS, signal, async (session) => {
+      const obstacle = await standbyObstacle(session, primary)
+      if (obstacle !== null) return `standby ${endpoint.node}: ${obstacle}`
+      if (await catchesUp(session, primary.flushed, catchUpMs, signal)) return null
+      return `standby ${endpoint.node}: has not replayed what the primary had written`
+    })
+  } catch (error) {
+    signal.throwIfAborted()
+    return `standby ${endpoint.node}: ${describeError(error)}`
+  }
+}
+
+async function standbyObstacle(session: SqlSession, primary: PrimaryFacts): Promise<string | null> {
+  const [row] = await session.query(
+    `select pg_is_in_recovery() as standby, r.status, r.received_tli::text as timeline,
+            (select system_identifier from pg_control_system())::text as system
+       from (values (1)) as one left join pg_stat_wal_receiver r on true`,
+  )
+  if (row?.['standby'] !== 't') return 'is not in recovery'
+  if (row['system'] !== primary.systemIdentifier) return 'belongs to another cluster'
+  if (row['status'] !== 'streaming') return 'does not stream from its primary'
+  if (Number(row['timeline']) !== primary.timeline) return "is not on the primary's timeline"
+  return null
+}
+
+async function catchesUp(
+  session: SqlSession,
+  target: Lsn,
+  catchUpMs: number,
+  signal: AbortSignal,
+): Promise<boolean> {
+  for (let waitedMs = 0; ; waitedMs += POLL_MS) {
+    const replayed = await replayedLsn(session)
+    if (replayed !== null && laterLsn(replayed, target) === replayed) return true
+    if (waitedMs >= catchUpMs) return false
+    await pause(POLL_MS, signal)
+  }
+}
+
+/** Null on a server that has replayed nothing. */
+export async function replayedLsn(session: SqlSession): Promise<Lsn | null> {
+  const [row] = await session.query('select pg_last_wal_replay_lsn()::text as replayed')
+  const text = row?.['replayed'] ?? null
+  return text === null ? null : parseLsn(text)
+}

@@ -1,0 +1,16 @@
+import type { Engine } from '../engine.ts'
+import { openPostgresBackup } from './backup-stream.ts'
+import { probePostgres } from './probe.ts'
+import { preparePostgres } from './restored.ts'
+import { verifyPostgres } from './verify.ts'
+
+/** PostgreSQL 15 and later, over the network; nothing is installed on the database host. */
+export function createPostgresEngine(): Engine {
+  return {
+    openBackup: openPostgresBackup,
+    prepareRestored: preparePostgres,
+    verifyRestored: (directory, signal, progress) =>
+      verifyPostgres(directory, signal, progress ?? (() => undefined)),
+    probe: probePostgres,
+  }
+}

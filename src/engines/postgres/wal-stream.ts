@@ -1,0 +1,157 @@
+import { type FileHandle, open } from 'node:fs/promises'
+import { join } from 'node:path'
+import { machineNow } from '../../base/clock.ts'
+import { Fault, fileFault } from '../../base/fault.ts'
+import { formatLsn, type Lsn, segmentName, segmentStart } from './lsn.ts'
+import type { ReplicationConnection } from './replication-connection.ts'
+
+/** Where a stream starts and where its segments go. */
+export interface WalPlan {
+  readonly slot: string
+  readonly timeline: number
+  /** Start of a segment. */
+  readonly from: Lsn
+  readonly segmentBytes: number
+  readonly directory: string
+}
+
+const STATUS_EVERY_MS = 10_000
+const POSTGRES_EPOCH_MS = 946_684_800_000n
+const WAL_DATA = 0x77
+const KEEP_ALIVE = 0x6b
+/** Type byte, start, end and clock, before the WAL itself. */
+const WAL_DATA_HEADER_BYTES = 25
+
+/**
+ * Receives write-ahead log into segment files of full length, the tail zero (PostgreSQL manual,
+ * "Streaming Replication Protocol"). Only whole, durable segments are reported as flushed: the slot
+ * advances with them, and the server's commits never wait for us as for a synchronous standby.
+ */
+export class WalStream implements AsyncDisposable {
+  readonly #connection: ReplicationConnection
+  readonly #plan: WalPlan
+  readonly #ended: Promise<never>
+  #received: Lsn
+  #flushed: Lsn
+  #file: { readonly handle: FileHandle; readonly start: Lsn } | null = null
+  #awaited: { readonly target: Lsn; readonly resolve: () => void } | null = null
+  #enough = false
+  #pending: Buffer = Buffer.alloc(0)
+
+  constructor(connection: ReplicationConnection, plan: WalPlan) {
+    this.#connection = connection
+    this.#plan = plan
+    this.#received = plan.from
+    this.#flushed = plan.from
+    this.#ended = this.#receive()
+    // Whoever waits for the stream sees its fault; when nobody waits any more, it does not matter.
+    this.#ended.catch(() => undefined)
+  }
+
+  /** Rejects when the stream fails or is disposed; never resolves. */
+  get ended(): Promise<never> {
+    return this.#ended
+  }
+
+  /** Resolves when every byte before `target` is in its segment file; then receiving stops. */
+  async untilReceived(target: Lsn): Promise<void> {
+    if (this.#received < target) {
+      await Promise.race([
+        this.#ended,
+        new Promise<void>((resolve) => {
+          this.#awaited = { target, resolve }
+        }),
+      ])
+    }
+    this.#enough = true
+  }
+
+  /** Ends the connection; resolves when no file is in use any more. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#connection[Symbol.asyncDispose]()
+    await this.#ended.catch(() => undefined)
+  }
+
+  async #receive(): Promise<never> {
+    const { slot, timeline, from } = this.#plan
+    const status = setInterval(() => this.#sendStatus(), STATUS_EVERY_MS)
+    try {
+      const start = `START_REPLICATION SLOT ${slot} PHYSICAL ${formatLsn(from)} TIMELINE ${timeline}`
+      for await (const event of this.#connection.run(start)) {
+        if (event.kind !== 'copy' || this.#enough) continue
+        this.#pending = event.first ? event.piece : Buffer.concat([this.#pending, event.piece])
+        if (event.last) await this.#take(this.#pending)
+      }
+    } finally {
+      clearInterval(status)
+      await this.#closeFile()
+    }
+    throw new Fault('transient', `timeline ${timeline} ended: the server's role has changed`, {
+      hint: 'the backup is tried again on the new timeline',
+    })
+  }
+
+  async #take(message: Buffer): Promise<void> {
+    if (message[0] === KEEP_ALIVE) {
+      if (message[17] === 1) this.#sendStatus()
+      return
+    }
+    if (message[0] !== WAL_DATA) return
+    const at = message.readBigUInt64BE(1)
+    if (at !== this.#received) {
+      throw new Fault('transient', `WAL came at ${formatLsn(at as Lsn)}, not where it should go on`)
+    }
+    try {
+      await this.#write(message.subarray(WAL_DATA_HEADER_BYTES))
+    } catch (error) {
+      throw fileFault(error, 'cannot spool write-ahead log')
+    }
+    if (this.#awaited && this.#received >= this.#awaited.target) this.#awaited.resolve()
+  }
+
+  async #write(bytes: Buffer): Promise<void> {
+    let left = bytes
+    while (left.length > 0) {
+      const file = this.#file ?? (await this.#openFile())
+      const offset = Number(this.#received - file.start)
+      const part = left.subarray(0, this.#plan.segmentBytes - offset)
+      await file.handle.write(part, 0, part.length, offset)
+      this.#received = (this.#received + BigInt(part.length)) as Lsn
+      left = left.subarray(part.length)
+      if (offset + part.length === this.#plan.segmentBytes) {
+        await file.handle.datasync()
+        await this.#closeFile()
+        this.#flushed = this.#received
+        this.#sendStatus()
+      }
+    }
+  }
+
+  async #openFile(): Promise<{ readonly handle: FileHandle; readonly start: Lsn }> {
+    const { directory, timeline, segmentBytes } = this.#plan
+    const start = segmentStart(this.#received, segmentBytes)
+    const handle = await open(
+      join(directory, segmentName(timeline, start, segmentBytes)),
+      'w',
+      0o600,
+    )
+    this.#file = { handle, start }
+    await handle.truncate(segmentBytes)
+    return this.#file
+  }
+
+  async #closeFile(): Promise<void> {
+    const file = this.#file
+    this.#file = null
+    await file?.handle.close()
+  }
+
+  #sendStatus(): void {
+    const body = Buffer.alloc(34)
+    body.write('r', 0, 'latin1')
+    body.writeBigUInt64BE(this.#received, 1)
+    body.writeBigUInt64BE(this.#flushed, 9)
+    body.writeBigInt64BE((BigInt(machineNow()) - POSTGRES_EPOCH_MS) * 1000n, 25)
+    this.#connection.sendCopyData(body)
+  }
+}

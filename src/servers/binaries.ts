@@ -1,0 +1,135 @@
+import {
+  copyFile,
+  link,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+} from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { dirname, join, relative } from 'node:path'
+import { Fault, invariant, systemCode } from '../base/fault.ts'
+import { randomName } from '../base/ids.ts'
+import { firstClosedFolder, requireOpenWay, type ServerUser } from './server-user.ts'
+
+/** The programs of one PostgreSQL version, executable by the server user. */
+export interface PostgresBinaries {
+  readonly major: number
+  readonly initdb: string
+  readonly postgres: string
+}
+
+const KNOWN_MAJORS: readonly number[] = [15, 16, 17, 18]
+
+/**
+ * Finds the programs that npm installed for `version` (`18` or `18.4`: the major decides). Missing
+ * library links are made (npm may have been told to run no install scripts), and when the server
+ * user cannot reach the package, its files are mirrored into `mirrorDirectory` once and used there.
+ */
+export async function locateBinaries(
+  version: string,
+  user: ServerUser | null,
+  mirrorDirectory: string,
+): Promise<PostgresBinaries> {
+  const major = parseMajor(version)
+  const packageName = `postgres${major}-linux-${process.arch}`
+  const packageDirectory = findPackage(packageName, major)
+  await restoreLinks(packageDirectory)
+  const native = join(packageDirectory, 'native')
+  const bin = join(native, 'bin')
+  const reachable = (await firstClosedFolder(bin, user)) === null
+  return programs(
+    major,
+    reachable ? bin : await mirror(packageDirectory, packageName, user, mirrorDirectory),
+  )
+}
+
+function programs(major: number, bin: string): PostgresBinaries {
+  return { major, initdb: join(bin, 'initdb'), postgres: join(bin, 'postgres') }
+}
+
+function parseMajor(version: string): number {
+  const major = Number(/^(\d+)(\.\d+)*$/.exec(version)?.[1])
+  if (KNOWN_MAJORS.includes(major)) return major
+  throw new Fault('unfit', `PostgreSQL ${version} is not supported`, {
+    hint: `supported majors: ${KNOWN_MAJORS.join(', ')}`,
+  })
+}
+
+function findPackage(packageName: string, major: number): string {
+  try {
+    // The package exports nothing but dist/index.js, so not even its package.json can be resolved.
+    return dirname(dirname(createRequire(import.meta.url).resolve(packageName)))
+  } catch (error) {
+    throw new Fault('unfit', `the npm package ${packageName} is not installed`, {
+      cause: error,
+      hint: `install it, or choose a version whose package is installed (asked: ${major})`,
+    })
+  }
+}
+
+/** `native/pg-symlinks.json`: `[{ source, target }]`, both relative to the package's folder. */
+async function restoreLinks(packageDirectory: string): Promise<void> {
+  const listed: unknown = JSON.parse(
+    await readFile(join(packageDirectory, 'native', 'pg-symlinks.json'), 'utf8'),
+  )
+  invariant(Array.isArray(listed), 'pg-symlinks.json is a list')
+  for (const { source, target } of listed as { source: string; target: string }[]) {
+    const path = join(packageDirectory, target)
+    try {
+      await symlink(relative(dirname(path), join(packageDirectory, source)), path)
+    } catch (error) {
+      if (systemCode(error) !== 'EEXIST') throw error
+    }
+  }
+}
+
+async function mirror(
+  packageDirectory: string,
+  packageName: string,
+  user: ServerUser | null,
+  mirrorDirectory: string,
+): Promise<string> {
+  const facts: unknown = JSON.parse(await readFile(join(packageDirectory, 'package.json'), 'utf8'))
+  const version = (facts as { version: string }).version
+  const target = join(mirrorDirectory, `${packageName}-${version}`)
+  await mkdir(mirrorDirectory, { recursive: true, mode: 0o755 })
+  if ((await stat(target).catch(() => null)) === null) {
+    const draft = `${target}.${randomName(8)}.draft`
+    try {
+      await mirrorFolder(join(packageDirectory, 'native'), draft)
+      await rename(draft, target)
+    } catch (error) {
+      await rm(draft, { recursive: true, force: true })
+      // Another process finished the same mirror first: its files are as good as ours.
+      const lost = systemCode(error) === 'ENOTEMPTY' || systemCode(error) === 'EEXIST'
+      if (!lost) throw error
+    }
+  }
+  const bin = join(target, 'bin')
+  await requireOpenWay(join(bin, 'postgres'), user)
+  return bin
+}
+
+async function mirrorFolder(from: string, to: string): Promise<void> {
+  await mkdir(to, { mode: 0o755 })
+  for (const entry of await readdir(from, { withFileTypes: true })) {
+    const source = join(from, entry.name)
+    const target = join(to, entry.name)
+    if (entry.isDirectory()) await mirrorFolder(source, target)
+    // Symbolic links here point to files beside them, so a second name of one stays right.
+    else await linkOrCopy(source, target)
+  }
+}
+
+async function linkOrCopy(source: string, target: string): Promise<void> {
+  try {
+    await link(source, target)
+  } catch (error) {
+    if (!['EXDEV', 'EPERM', 'EMLINK'].includes(systemCode(error) ?? '')) throw error
+    await copyFile(source, target)
+  }
+}
