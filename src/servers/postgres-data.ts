@@ -4,7 +4,6 @@ import { mkdir, rename, rm, stat, unlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { replaceFile, syncDirectory } from '../base/durable-file.ts'
 import { Fault } from '../base/fault.ts'
-import { randomName } from '../base/ids.ts'
 import type { Secret } from '../base/secret.ts'
 import type { PostgresBinaries } from './binaries.ts'
 import { giveToUser, requireOpenWay, type ServerUser, spawnIds } from './server-user.ts'
@@ -98,8 +97,9 @@ async function runInitdb(
   directory: string,
   signal: AbortSignal,
 ): Promise<void> {
-  // Beside the draft, because initdb wants its directory empty.
-  const passwordFile = `${directory}.${randomName(8)}.password`
+  // Beside the draft, because initdb wants its directory empty. A killed attempt left it behind.
+  const passwordFile = `${directory}.password`
+  await rm(passwordFile, { force: true })
   await writeFile(passwordFile, `${plan.password.reveal()}\n`, { mode: 0o600, flag: 'wx' })
   try {
     await giveToUser(passwordFile, plan.user)

@@ -125,7 +125,7 @@ class PostgresBackupStream implements BackupStream {
     const { timeline, lsn } = this.#known.start
     if (timeline > 1) yield await readHistory(baseConnection, timeline)
     const target = await this.#target()
-    await wal.untilReceived(target)
+    await wal.untilReceived(target, this.#known.signal)
     for (const name of segmentNames(timeline, lsn, target, this.#known.segmentBytes)) {
       const content = createReadStream(join(this.#known.options.scratchDirectory, name))
       yield { kind: 'file', path: `pg_wal/${name}`, mode: FILE_MODE, content }

@@ -1,170 +1,304 @@
 import assert from 'node:assert/strict'
-import { chmod, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, open, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import pg from 'pg'
-import { pause } from '../../base/clock.ts'
-import { Secret } from '../../base/secret.ts'
-import { writeTree } from '../../base/tree-writer.ts'
-import { locateBinaries } from '../../servers/binaries.ts'
-import { freePort } from '../../servers/free-port.ts'
-import { startPostgres } from '../../servers/postgres-server.ts'
+import { machineNow, pause } from '../../base/clock.ts'
+import { isFault } from '../../base/fault.ts'
 import type { RunningServer } from '../../servers/running-server.ts'
-import { giveTreeToUser, resolveServerUser, type ServerUser } from '../../servers/server-user.ts'
-import type { Endpoint, LocalEngine, LocalServerPlan, SetDescription, Source } from '../engine.ts'
-import { createPostgresLocalEngine } from './local-engine.ts'
-import { createPostgresEngine } from './postgres-engine.ts'
+import { giveToUser } from '../../servers/server-user.ts'
+import { endpointOf, LocalPostgres } from '../../testing/local-postgres.ts'
+import type { LocalServerPlan, Source } from '../engine.ts'
 
-const PASSWORD = "it's a \\ secret"
-const engine = createPostgresEngine()
 const { signal } = new AbortController()
-
-let root: string
-let user: ServerUser | null
-let local: LocalEngine
+let host: LocalPostgres
 let primaryPlan: LocalServerPlan
 let standbyPlan: LocalServerPlan
 let primary: RunningServer
-let standby: RunningServer | null
+let standby: RunningServer
 
-function endpointOf(plan: LocalServerPlan): Endpoint {
-  const { role, node, port, user: name, password } = plan
-  return { role, node, host: '127.0.0.1', port, user: name, password }
-}
+before(async () => {
+  host = await LocalPostgres.create()
+  ;[primaryPlan, primary] = await host.startPrimary('node-1')
+  ;[standbyPlan, standby] = await host.startStandby('node-2', primaryPlan)
+})
+
+after(async () => {
+  await host?.[Symbol.asyncDispose]()
+})
 
 function pair(): Source {
   return { endpoints: [endpointOf(primaryPlan), endpointOf(standbyPlan)] }
 }
 
-async function sql<T extends pg.QueryResultRow>(port: number, text: string): Promise<T[]> {
+async function withClient<T>(port: number, work: (client: pg.Client) => Promise<T>): Promise<T> {
   const client = new pg.Client({
     host: '127.0.0.1',
     port,
     user: 'admin',
-    password: PASSWORD,
+    password: primaryPlan.password.reveal(),
     database: 'postgres',
   })
   await client.connect()
   try {
-    return (await client.query<T>(text)).rows
+    return await work(client)
   } finally {
     await client.end()
   }
 }
 
-async function newFolder(name: string): Promise<string> {
-  const folder = await mkdtemp(join(root, `${name}-`))
-  await chmod(folder, 0o755)
-  return folder
-}
-
-async function backUp(
-  source: Source,
-): Promise<{ readonly directory: string; readonly set: SetDescription }> {
-  const directory = join(await newFolder('restored'), 'data')
-  const options = { scratchDirectory: await newFolder('scratch'), label: "test's" }
-  await using backup = await engine.openBackup(source, options, signal)
-  await writeTree(backup.entries, directory, signal)
-  return { directory, set: await backup.finish(signal) }
-}
-
-async function startCopy(directory: string): Promise<RunningServer> {
-  await giveTreeToUser(directory, user)
-  return startPostgres(
-    {
-      directory,
-      binaries: await locateBinaries('18', user, join(root, 'programs')),
-      user,
-      port: await freePort(),
-      listen: 'loopback',
-      socketDirectory: `${directory}.s`,
-      logFile: `${directory}.log`,
-    },
-    signal,
-  )
-}
-
-before(async () => {
-  root = await mkdtemp(join(tmpdir(), 'hf-'))
-  await chmod(root, 0o755)
-  user = await resolveServerUser(
-    process.getuid?.() === 0 ? 'nobody' : null,
-    process.getuid?.() ?? -1,
-  )
-  local = createPostgresLocalEngine({
-    user,
-    binariesDirectory: join(root, 'programs'),
-    socketRoot: join(root, 's'),
+/** The one value of a query, as text. */
+async function ask(port: number, text: string): Promise<string> {
+  return withClient(port, async (client) => {
+    const { rows } = await client.query({ text, rowMode: 'array' })
+    return String(rows[0]?.[0])
   })
-  const plan = { version: '18', user: 'admin', password: new Secret(PASSWORD) }
-  primaryPlan = {
-    ...plan,
-    role: 'primary',
-    directory: join(root, 'one'),
-    port: await freePort(),
-    primaryPort: null,
-    node: 'node-1',
-  }
-  standbyPlan = {
-    ...plan,
-    role: 'standby',
-    directory: join(root, 'two'),
-    port: await freePort(),
-    primaryPort: primaryPlan.port,
-    node: 'node-2',
-  }
-  await local.createPrimary(primaryPlan, signal)
-  primary = await local.start(primaryPlan, signal)
-  await local.createStandby(standbyPlan, endpointOf(primaryPlan), join(root, 'spool'), signal)
-  standby = await local.start(standbyPlan, signal)
-})
+}
 
-after(async () => {
-  await standby?.[Symbol.asyncDispose]()
-  await primary?.[Symbol.asyncDispose]()
-  await rm(root, { recursive: true, force: true })
-})
+async function flipByte(path: string): Promise<void> {
+  const handle = await open(path, 'r+')
+  const { buffer } = await handle.read({ buffer: Buffer.alloc(1), position: 100 })
+  await handle.write(Buffer.from([(buffer[0] ?? 0) ^ 0xff]), 0, 1, 100)
+  await handle.close()
+}
 
-describe('a pair', () => {
-  it('gives from its standby every row committed before the backup was asked for', async () => {
-    await sql(primaryPlan.port, 'create table seen (id serial primary key, note text)')
+/** Until no session and no slot of a backup is left on the server. */
+async function untilLeftAlone(port: number): Promise<void> {
+  const text = `select (select count(*) from pg_stat_replication where application_name like 'holdfast%')
+                     + (select count(*) from pg_replication_slots where slot_name like 'holdfast%')`
+  for (let tries = 0; tries < 50; tries += 1) {
+    if ((await ask(port, text)) === '0') return
+    await pause(100)
+  }
+  assert.fail('a session or a slot of the backup is still there')
+}
+
+describe('a backup of a pair', () => {
+  it('holds, read from the standby, every row committed before it was asked for', async () => {
+    await ask(primaryPlan.port, 'create table seen (id serial primary key, note text)')
     let writing = true
-    const writer = (async () => {
-      const client = new pg.Client({
-        host: '127.0.0.1',
-        port: primaryPlan.port,
-        user: 'admin',
-        password: PASSWORD,
-        database: 'postgres',
-      })
-      await client.connect()
+    const writer = withClient(primaryPlan.port, async (client) => {
       while (writing) await client.query("insert into seen (note) values (repeat('x', 500))")
-      await client.end()
-    })()
+    })
     await pause(300)
-    const [asked] = await sql<{ last: number }>(
-      primaryPlan.port,
-      'select max(id) as last from seen',
-    )
-    const { directory, set } = await backUp(pair())
+    const last = Number(await ask(primaryPlan.port, 'select max(id) from seen'))
+    const askedAt = machineNow()
+    const { directory, set } = await host.backUp(pair())
     writing = false
     await writer
     assert.equal(set.role, 'standby')
     assert.equal(set.node, 'node-2')
-    const checked = await engine.verifyRestored(directory, signal)
-    assert.ok(checked.files > 900)
-    await engine.prepareRestored(directory, set.engineState, signal)
-    await engine.verifyRestored(directory, signal)
-    await using copy = await startCopy(directory)
-    const [found] = await sql<{ rows: string; missing: string; standby: boolean }>(
-      copy.port,
-      `select count(*) as rows, pg_is_in_recovery() as standby,
-              (select count(*) from generate_series(1, ${asked?.last}) as n
-                where not exists (select from seen where id = n)) as missing from seen`,
+    assert.ok(set.consistentAt >= askedAt && set.consistentAt <= machineNow())
+    assert.equal(set.engineState.settings['max_connections'], '100')
+    await host.engine.verifyRestored(directory, signal)
+    await host.engine.prepareRestored(directory, set.engineState, signal)
+    const checked = await host.engine.verifyRestored(directory, signal)
+    assert.ok(checked.files > 900 && checked.bytes > 20_000_000)
+    const copy = await host.startCopy(directory)
+    assert.equal(await ask(copy.port, 'select pg_is_in_recovery()'), 'false')
+    const missing = `select count(*) from generate_series(1, ${last}) as n
+                      where not exists (select from seen where id = n)`
+    assert.equal(await ask(copy.port, missing), '0')
+    await ask(copy.port, 'drop table seen')
+    await host.stop(copy)
+  })
+
+  it('leaves no slot and no session behind when it is done or aborted', async () => {
+    await untilLeftAlone(standbyPlan.port)
+    const abort = new AbortController()
+    const options = { scratchDirectory: await host.folder('scratch'), label: 'aborted' }
+    await assert.rejects(async () => {
+      await using backup = await host.engine.openBackup(pair(), options, abort.signal)
+      for await (const entry of backup.entries) {
+        if (entry.kind === 'file') {
+          for await (const bytes of entry.content) if (bytes.length > 0) abort.abort()
+        }
+      }
+    }, /abort/i)
+    await untilLeftAlone(standbyPlan.port)
+  })
+
+  it('leaves no slot and no session behind when its reader stops in the middle', async () => {
+    const options = { scratchDirectory: await host.folder('scratch'), label: 'left' }
+    {
+      await using backup = await host.engine.openBackup(pair(), options, signal)
+      for await (const entry of backup.entries) if (entry.kind === 'file') break
+    }
+    await untilLeftAlone(standbyPlan.port)
+  })
+
+  it('is refused with the reason when the password is wrong', async () => {
+    const wrong = endpointOf({ ...primaryPlan, user: 'nobody-here' })
+    const options = { scratchDirectory: await host.folder('scratch'), label: 'denied' }
+    await assert.rejects(
+      host.engine.openBackup({ endpoints: [wrong] }, options, signal),
+      (error) => isFault(error, 'denied') && /28P01/.test(error.message),
     )
-    assert.equal(found?.missing, '0')
-    assert.equal(found?.standby, false)
-    assert.ok(Number(found?.rows) >= Number(asked?.last))
+  })
+
+  it('comes from the primary while the standby is stopped', async () => {
+    await host.stop(standby)
+    const probe = await host.engine.probe(pair(), signal)
+    assert.equal(probe.running, true)
+    assert.match(probe.findings.join(), /standby node-2/)
+    await ask(primaryPlan.port, 'create table alone as select 7 as seven')
+    const { directory, set } = await host.backUp(pair())
+    assert.equal(set.role, 'primary')
+    await host.engine.prepareRestored(directory, set.engineState, signal)
+    await host.engine.verifyRestored(directory, signal)
+    const copy = await host.startCopy(directory)
+    assert.equal(await ask(copy.port, 'select seven from alone'), '7')
+    await host.stop(copy)
+    standby = await host.start(standbyPlan)
   })
 })
+
+describe('a restored directory', () => {
+  let directory: string
+  before(async () => {
+    const backup = await host.backUp({ endpoints: [endpointOf(primaryPlan)] })
+    directory = backup.directory
+    await host.engine.prepareRestored(directory, backup.set.engineState, signal)
+    await host.engine.verifyRestored(directory, signal)
+  })
+
+  const hurts: [string, (path: string) => Promise<void>, RegExp][] = [
+    ['a flipped byte', flipByte, /global\/pg_control has another checksum/],
+    ['a missing file', (path) => rm(path), /global\/pg_control is missing/],
+    ['a shorter file', (path) => truncate(path, 10), /pg_control has 10 bytes instead of 8192/],
+  ]
+  for (const [name, hurt, finding] of hurts) {
+    it(`does not pass with ${name}`, async () => {
+      const path = join(directory, 'global/pg_control')
+      const whole = await readFile(path)
+      await hurt(path)
+      await assert.rejects(
+        host.engine.verifyRestored(directory, signal),
+        (error) => isFault(error, 'corrupt') && finding.test(error.message),
+      )
+      await writeFile(path, whole)
+    })
+  }
+
+  it('does not pass with an extra file, a changed manifest or a missing segment', async () => {
+    const rejects = (finding: RegExp) =>
+      assert.rejects(
+        host.engine.verifyRestored(directory, signal),
+        (error) => isFault(error, 'corrupt') && finding.test(error.message),
+      )
+    await writeFile(join(directory, 'base/stranger'), 'x')
+    await rejects(/base\/stranger is not in the backup manifest/)
+    await rm(join(directory, 'base/stranger'))
+    const manifest = join(directory, 'backup_manifest')
+    const whole = await readFile(manifest)
+    await flipByte(manifest)
+    await rejects(/own checksum/)
+    await writeFile(manifest, whole)
+    const wal = join(directory, 'pg_wal')
+    const [segment] = (await readdir(wal)).filter((name) => /^[0-9A-F]{24}$/.test(name))
+    await flipByte(join(wal, String(segment)))
+    await host.engine.verifyRestored(directory, signal)
+    await rm(join(wal, String(segment)))
+    await rejects(/no write-ahead log/)
+  })
+})
+
+describe('a server with its own tablespace and much data', () => {
+  it('is copied in bounded memory, with the tablespace inside the copy', async () => {
+    const [plan, server] = await host.startPrimary('solo')
+    const space = await host.folder('space')
+    await mkdir(join(space, 'here'))
+    await giveToUser(join(space, 'here'), host.user)
+    await ask(plan.port, `create tablespace far location '${join(space, 'here')}'`)
+    await ask(plan.port, 'create table distant tablespace far as select generate_series(1, 1000) n')
+    await ask(
+      plan.port,
+      `create table large as select n, md5(n::text) || repeat('y', 900) as note
+         from generate_series(1, 250000) n`,
+    )
+    const options = { scratchDirectory: await host.folder('scratch'), label: 'large' }
+    const before = process.memoryUsage.rss()
+    let most = 0
+    let sizeBytes = 0
+    {
+      await using backup = await host.engine.openBackup(
+        { endpoints: [endpointOf(plan)] },
+        options,
+        signal,
+      )
+      assert.ok((backup.estimatedBytes ?? 0) > 200_000_000)
+      for await (const entry of backup.entries) {
+        if (entry.kind !== 'file') continue
+        for await (const bytes of entry.content) {
+          sizeBytes += bytes.length
+          most = Math.max(most, process.memoryUsage.rss())
+        }
+      }
+    }
+    assert.ok(sizeBytes > 200_000_000)
+    assert.ok(most - before < 150_000_000, `${most - before} bytes more`)
+    await ask(plan.port, 'drop table large')
+    const { directory, set } = await host.backUp({ endpoints: [endpointOf(plan)] })
+    assert.equal(set.engineState.tablespaces[0]?.location, join(space, 'here'))
+    await host.engine.verifyRestored(directory, signal)
+    await host.engine.prepareRestored(directory, set.engineState, signal)
+    await host.engine.verifyRestored(directory, signal)
+    await host.stop(server)
+    await rm(space, { recursive: true })
+    const copy = await host.startCopy(directory)
+    assert.equal(await ask(copy.port, 'select sum(n) from distant'), '500500')
+    await ask(copy.port, 'insert into distant values (1)')
+    await host.stop(copy)
+    // Again, because crash recovery and a clean start look at tablespaces differently.
+    const again = await host.startCopy(directory)
+    assert.equal(await ask(again.port, 'select sum(n) from distant'), '500501')
+    await host.stop(again)
+  })
+})
+
+describe('a change of roles', () => {
+  it('ends a backup from the promoted standby, and the next one is on the new timeline', async () => {
+    const options = { scratchDirectory: await host.folder('scratch'), label: 'promoted' }
+    await assert.rejects(
+      async () => {
+        await using backup = await host.engine.openBackup(pair(), options, signal)
+        assert.equal((await probeRoles()).join(), 'false,true')
+        let first = true
+        for await (const entry of backup.entries) {
+          if (first) await ask(standbyPlan.port, 'select pg_promote(true, 10)')
+          first = false
+          if (entry.kind === 'file') for await (const _ of entry.content);
+        }
+        await backup.finish(signal)
+      },
+      (error) => isFault(error, 'transient'),
+    )
+    await host.stop(primary)
+    const promoted = endpointOf({ ...standbyPlan, role: 'primary' })
+    assert.equal((await host.engine.probe({ endpoints: [promoted] }, signal)).running, true)
+    const { directory, set } = await host.backUp({ endpoints: [promoted] })
+    assert.equal(set.engineState.timeline, 2)
+    assert.ok((await readdir(join(directory, 'pg_wal'))).includes('00000002.history'))
+    await host.engine.prepareRestored(directory, set.engineState, signal)
+    await host.engine.verifyRestored(directory, signal)
+    const copy = await host.startCopy(directory)
+    assert.equal(await ask(copy.port, 'select seven from alone'), '7')
+    await host.stop(copy)
+  })
+
+  it('refuses a backup while the primary does not answer, though another server does', async () => {
+    const options = { scratchDirectory: await host.folder('scratch'), label: 'refused' }
+    await assert.rejects(
+      host.engine.openBackup(pair(), options, signal),
+      (error) => isFault(error, 'unfit') && /primary node-1 does not answer/.test(error.message),
+    )
+    const probe = await host.engine.probe(pair(), signal)
+    assert.equal(probe.running, false)
+    assert.match(probe.findings.join(), /primary node-1/)
+  })
+})
+
+async function probeRoles(): Promise<readonly string[]> {
+  const text = 'select pg_is_in_recovery()'
+  return [await ask(primaryPlan.port, text), await ask(standbyPlan.port, text)]
+}

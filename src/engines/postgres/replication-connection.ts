@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { Socket } from 'node:net'
 import pg from 'pg'
 import { Fault } from '../../base/fault.ts'
@@ -20,6 +21,8 @@ const CONNECT_TIMEOUT_MS = 10_000
 const KEEP_ALIVE_MS = 30_000
 /** A server that owes us something and sends nothing for so long is taken for lost. */
 const SILENCE_MS = 10 * 60_000
+/** How long a goodbye may take to leave this host. */
+const GOODBYE_MS = 3000
 
 /**
  * A physical replication connection. The `pg` package authenticates; then its reader is taken off
@@ -58,6 +61,7 @@ export class ReplicationConnection implements AsyncDisposable {
       application_name: applicationName,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       stream: () => socket,
+      // The package's types do not know this parameter of the startup message.
       ...{ replication: 'true' },
     })
     // The client's own view of a lost connection; ours comes from the socket.
@@ -115,9 +119,13 @@ export class ReplicationConnection implements AsyncDisposable {
   /** Says goodbye, so that the server frees the temporary slot at once, and closes. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#signal.removeEventListener('abort', this.#onAbort)
-    if (this.#socket.destroyed) return
-    this.#send('X', Buffer.alloc(0))
+    if (this.#socket.closed) return
+    const closed = once(this.#socket, 'close')
+    const guard = setTimeout(() => this.#socket.destroy(), GOODBYE_MS)
+    if (!this.#socket.destroyed) this.#send('X', Buffer.alloc(0))
     this.#socket.destroySoon()
+    await closed
+    clearTimeout(guard)
   }
 
   #send(type: string, body: Buffer): void {

@@ -27,6 +27,13 @@ const NOTED_SETTINGS = [
 
 /** The oldest server whose BASE_BACKUP has the grammar in use here. */
 const OLDEST_VERSION_NUMBER = 150_000
+const WAL_SENDERS_NEEDED = 2
+const ASKED_SETTINGS = [
+  'server_version',
+  'server_version_num',
+  'wal_level',
+  'max_replication_slots',
+]
 
 export interface ServerFacts {
   readonly version: string
@@ -37,7 +44,7 @@ export interface ServerFacts {
 export async function readServerFacts(session: SqlSession): Promise<ServerFacts> {
   const rows = await session.query(
     'select name, setting from pg_settings where name = any ($1::text[])',
-    [[...RECOVERY_SETTINGS, ...NOTED_SETTINGS, 'server_version', 'server_version_num']],
+    [[...RECOVERY_SETTINGS, ...NOTED_SETTINGS, ...ASKED_SETTINGS]],
   )
   const all = new Map(rows.map((row) => [row['name'] ?? '', row['setting'] ?? '']))
   const version = all.get('server_version') ?? ''
@@ -45,9 +52,28 @@ export async function readServerFacts(session: SqlSession): Promise<ServerFacts>
   if (!(versionNumber >= OLDEST_VERSION_NUMBER)) {
     throw new Fault('unfit', `PostgreSQL ${version} is too old: 15 or later is needed`)
   }
-  all.delete('server_version')
-  all.delete('server_version_num')
-  return { version, versionNumber, settings: Object.fromEntries(all) }
+  requireReplication(all)
+  const settings: Record<string, string> = {}
+  for (const name of [...RECOVERY_SETTINGS, ...NOTED_SETTINGS]) {
+    const value = all.get(name)
+    if (value !== undefined) settings[name] = value
+  }
+  return { version, versionNumber, settings }
+}
+
+/** A backup needs two connections of the replication kind and a slot, beside what runs already. */
+function requireReplication(settings: ReadonlyMap<string, string>): void {
+  if (settings.get('wal_level') === 'minimal') {
+    throw new Fault('unfit', 'wal_level is minimal', { hint: 'set wal_level = replica' })
+  }
+  if (Number(settings.get('max_wal_senders')) < WAL_SENDERS_NEEDED) {
+    throw new Fault('unfit', 'max_wal_senders is less than 2', { hint: 'set max_wal_senders = 10' })
+  }
+  if (Number(settings.get('max_replication_slots')) < 1) {
+    throw new Fault('unfit', 'max_replication_slots is 0', {
+      hint: 'set max_replication_slots = 10',
+    })
+  }
 }
 
 /** The database server's own clock. */

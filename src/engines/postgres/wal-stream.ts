@@ -1,6 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
-import { machineNow } from '../../base/clock.ts'
+import { machineNow, pause } from '../../base/clock.ts'
 import { Fault, fileFault } from '../../base/fault.ts'
 import { formatLsn, type Lsn, segmentName, segmentStart } from './lsn.ts'
 import type { ReplicationConnection } from './replication-connection.ts'
@@ -16,6 +16,8 @@ export interface WalPlan {
 }
 
 const STATUS_EVERY_MS = 10_000
+/** The server has the log already when it is waited for; it only has to be sent. */
+const ARRIVAL_MAX_MS = 10 * 60_000
 const POSTGRES_EPOCH_MS = 946_684_800_000n
 const WAL_DATA = 0x77
 const KEEP_ALIVE = 0x6b
@@ -54,14 +56,20 @@ export class WalStream implements AsyncDisposable {
   }
 
   /** Resolves when every byte before `target` is in its segment file; then receiving stops. */
-  async untilReceived(target: Lsn): Promise<void> {
-    if (this.#received < target) {
-      await Promise.race([
-        this.#ended,
-        new Promise<void>((resolve) => {
+  async untilReceived(target: Lsn, signal: AbortSignal): Promise<void> {
+    const waiting = new AbortController()
+    try {
+      if (this.#received < target) {
+        const arrived = new Promise<void>((resolve) => {
           this.#awaited = { target, resolve }
-        }),
-      ])
+        })
+        const late = pause(ARRIVAL_MAX_MS, AbortSignal.any([signal, waiting.signal])).then(() => {
+          throw new Fault('transient', `no write-ahead log up to ${formatLsn(target)} came`)
+        })
+        await Promise.race([this.#ended, arrived, late])
+      }
+    } finally {
+      waiting.abort()
     }
     this.#enough = true
   }
