@@ -1,0 +1,208 @@
+import { join } from 'node:path'
+import { isoMilliseconds, machineNow } from '../base/clock.ts'
+import { Fault, invariant } from '../base/fault.ts'
+import type { InstanceId } from '../base/ids.ts'
+import type { Logger } from '../base/logger.ts'
+import type { Sealer } from '../base/sealing.ts'
+import { createSealer } from '../base/sealing.ts'
+import { findAccessKey, putAccessKey, takeNonce } from '../catalogue/access.ts'
+import type { Catalogue } from '../catalogue/database.ts'
+import { releaseAllLeases } from '../catalogue/leases.ts'
+import { localServersOf } from '../catalogue/local-servers.ts'
+import type { Queue } from '../catalogue/queue.ts'
+import { openQueue } from '../catalogue/queue.ts'
+import type { Config } from '../config/config.ts'
+import { readAccessKey, readSealingKey } from '../config/secrets.ts'
+import type { EngineParts } from '../engines/engine.ts'
+import { createPostgresEngine } from '../engines/postgres/postgres-engine.ts'
+import { createPostgresLocalEngine } from '../engines/postgres/local-engine.ts'
+import { runDuties } from '../jobs/duties.ts'
+import type { WorkerParts } from '../jobs/job.ts'
+import { createLocalServers, endpointOf } from '../jobs/local-servers.ts'
+import { startWorker } from '../jobs/worker.ts'
+import { OPERATIONS } from '../operations/all.ts'
+import { freePort } from '../servers/free-port.ts'
+import type { ServerUser } from '../servers/server-user.ts'
+import { resolveServerUser } from '../servers/server-user.ts'
+import { startServer } from '../wire/server.ts'
+import type { DataFolder } from './data-folder.ts'
+import { lockDataFolder, openDataFolder } from './data-folder.ts'
+import { startCatalogue } from './open-catalogue.ts'
+import type { Stores } from './open-repository.ts'
+import { openStores } from './open-repository.ts'
+import type { ServiceClock } from './service-clock.ts'
+import { openServiceClock } from './service-clock.ts'
+
+export interface Service extends AsyncDisposable {
+  readonly url: string
+  /** Where the first access key is kept; null when it came from the environment. */
+  readonly accessKeyFile: string | null
+  /** Rejects when something the service cannot do without ends. */
+  readonly failed: Promise<never>
+}
+
+/** Jobs that run at shutdown get this long; what is left is taken up again at the next start. */
+const DRAIN_MS = 10_000
+
+interface Parts {
+  readonly config: Config
+  readonly folder: DataFolder
+  readonly user: ServerUser | null
+  readonly catalogue: Catalogue
+  readonly clock: ServiceClock
+  readonly queue: Queue
+  readonly stores: Stores
+  readonly sealer: Sealer
+  readonly log: Logger
+}
+
+/** Everything `serve` runs; disposing drains and stops all of it, in reverse order. */
+export async function startService(
+  config: Config,
+  developmentClock: boolean,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<Service> {
+  await using stack = new AsyncDisposableStack()
+  const user = await resolveServerUser(config.serverUser, process.getuid?.() ?? -1)
+  if (user) log.info('database servers run as another user', { user: user.name })
+  const folder = await openDataFolder(config.dataDirectory, user !== null)
+  stack.use(await lockDataFolder(folder))
+  const sealer = createSealer(await readSealingKey(config.keyFile))
+  const embedded = stack.use(await startCatalogue(folder, user, log, signal))
+  const { catalogue } = embedded
+  const clock = await openServiceClock(catalogue, developmentClock)
+  reportClock(clock, log)
+  const stores = stack.use(await openStores(config, folder, catalogue, log, signal))
+  const queue = stack.use(await openQueue(catalogue, log))
+  const parts = { config, folder, user, catalogue, clock, queue, stores, sealer, log }
+  // This process holds the folder's lock, so whoever held leases or ran jobs is dead.
+  await releaseAllLeases(catalogue)
+  await queue.takeOverRunning()
+  const accessKeyFile = await recordFirstKey(parts)
+  await startWorkers(parts, stack)
+  const server = stack.use(await serveWire(parts))
+  log.info('service started', { url: server.url, region: config.region })
+  const resources = stack.move()
+  let stopping = false
+  return {
+    url: server.url,
+    accessKeyFile,
+    failed: embedded.exited.then((logTail) => {
+      if (stopping) return new Promise<never>(() => {})
+      throw new Fault('transient', `the catalogue's server ended: ${logTail}`)
+    }),
+    [Symbol.asyncDispose]: async () => {
+      stopping = true
+      log.info('service stopping')
+      await resources.disposeAsync()
+      log.info('service stopped')
+    },
+  }
+}
+
+function reportClock(clock: ServiceClock, log: Logger): void {
+  if (!clock.development) return
+  log.warn('development clock in use', {
+    serviceTime: isoMilliseconds(clock.now()),
+    offsetMs: clock.offsetMs,
+  })
+}
+
+async function recordFirstKey({ config, folder, catalogue, sealer }: Parts) {
+  const key = config.accessKey ?? (await readAccessKey(folder.accessKey))
+  await catalogue.transaction((tx) =>
+    putAccessKey(tx, {
+      accessKeyId: key.id,
+      secretSealed: sealer.seal(key.secret),
+      userName: 'root',
+    }),
+  )
+  return config.accessKey ? null : folder.accessKey
+}
+
+/** Workers, duties and local servers; stopping takes them down in reverse. */
+async function startWorkers(parts: Parts, stack: AsyncDisposableStack): Promise<void> {
+  const { folder, user, catalogue, queue, clock, stores, sealer, log } = parts
+  const local = createPostgresLocalEngine({
+    user,
+    binariesDirectory: folder.binaries,
+    logDirectory: join(folder.root, 'logs'),
+  })
+  const engines: Record<string, EngineParts> = {
+    PostgreSQL: { engine: createPostgresEngine(), local },
+  }
+  const localServers = stack.use(createLocalServers(catalogue, local, sealer, log))
+  const worker: WorkerParts = {
+    catalogue,
+    queue,
+    clock,
+    repository: stores.repository,
+    engines,
+    localServers,
+    sealer,
+    sourceOf: (instanceId) => sourceOf(catalogue, sealer, instanceId),
+    freePorts: async (count) => {
+      const ports = new Set<number>()
+      while (ports.size < count) ports.add(await freePort())
+      return [...ports]
+    },
+    scratchDirectory: folder.scratch,
+    instancesDirectory: folder.instances,
+  }
+  const stopping = new AbortController()
+  await startWorker(worker, log, stopping.signal)
+  const duties = runDuties(worker, log, stopping.signal)
+  stack.defer(async () => {
+    const draining = queue.drain(DRAIN_MS)
+    // Work that takes long is not waited for: it stops now and runs again at the next start.
+    stopping.abort(new Fault('transient', 'the service is stopping'))
+    await draining
+    await duties
+  })
+}
+
+async function sourceOf(catalogue: Catalogue, sealer: Sealer, instanceId: InstanceId) {
+  const servers = await catalogue.transaction((tx) => localServersOf(tx, instanceId))
+  return { endpoints: servers.map((server) => endpointOf(server, sealer)) }
+}
+
+function serveWire({ config, catalogue, queue, clock, stores, sealer, log }: Parts) {
+  return startServer({
+    operations: OPERATIONS,
+    needs: { catalogue, queue, region: config.region, engineVersions: ['18'], log },
+    keys: {
+      find: async (accessKeyId) => {
+        const key = await catalogue.transaction((tx) => findAccessKey(tx, accessKeyId))
+        return key && { secret: sealer.open(key.secretSealed), user: key.userName }
+      },
+    },
+    nonces: {
+      use: (accessKeyId, nonce, expiresAt) =>
+        catalogue.transaction((tx) => takeNonce(tx, accessKeyId, nonce, expiresAt)),
+    },
+    clock,
+    beforeRequest: clock.refresh,
+    probes: [
+      { name: 'catalogue', check: () => catalogue.ping() },
+      { name: 'queue', check: () => queue.ping() },
+      {
+        name: 'storage',
+        check: async (signal) => {
+          const size = await stores.storage.size('repository.json', signal)
+          invariant(size !== null, 'the repository header is there')
+        },
+      },
+    ],
+    information: () => ({
+      Service: 'holdfast',
+      ApiVersion: '2014-08-15',
+      Region: config.region,
+      ServiceTime: isoMilliseconds(clock.now()),
+      MachineTime: isoMilliseconds(machineNow()),
+      ...(clock.development ? { DevelopmentClockOffsetSeconds: clock.offsetMs / 1000 } : {}),
+    }),
+    log,
+    listen: config.listen,
+  })
+}

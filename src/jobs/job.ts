@@ -1,0 +1,54 @@
+import type { Clock } from '../base/clock.ts'
+import type { InstanceId } from '../base/ids.ts'
+import type { Logger } from '../base/logger.ts'
+import type { Sealer } from '../base/sealing.ts'
+import type { Catalogue, Transaction } from '../catalogue/database.ts'
+import type { Outcome } from '../catalogue/jobs.ts'
+import type { Queue } from '../catalogue/queue.ts'
+import type { Attempt, JobKind, JobParameters } from '../domain/job.ts'
+import type { EngineParts, Source } from '../engines/engine.ts'
+import type { Repository } from '../repository/repository.ts'
+import type { LocalServers } from './local-servers.ts'
+
+/** One attempt at a job, as its handler sees it. */
+export interface Run {
+  readonly attempt: Attempt
+  readonly instanceId: InstanceId
+  readonly requestId: string | null
+  /** Set when an earlier attempt had begun to end badly: only cleaning up is left to do. */
+  readonly cause: string | null
+  /** Aborts with the Fault that says why: cancelled, superseded, or the service stops. */
+  readonly signal: AbortSignal
+  readonly log: Logger
+  /** Shown with the job, about once a second. */
+  report(phase: string, doneBytes?: number, ofBytes?: number | null): void
+  /** A transaction that begins with the fence: the only kind a job gets. */
+  transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T>
+  /** The job's last transaction: the fence, `work`, and the end of the job, together. */
+  end<T>(outcome: Outcome, work: (tx: Transaction) => Promise<T>): Promise<T>
+}
+
+/** What jobs are made from; each one names the part it needs. */
+export interface WorkerParts {
+  readonly catalogue: Catalogue
+  readonly queue: Queue
+  readonly clock: Clock
+  readonly repository: Repository
+  readonly engines: Readonly<Record<string, EngineParts>>
+  readonly localServers: LocalServers
+  readonly sourceOf: (instanceId: InstanceId) => Promise<Source>
+  readonly sealer: Sealer
+  readonly freePorts: (count: number) => Promise<readonly number[]>
+  readonly scratchDirectory: string
+  /** Where the data directories of local instances' servers are. */
+  readonly instancesDirectory: string
+}
+
+export type Job<K extends JobKind> = (
+  parameters: JobParameters[K],
+  run: Run,
+  parts: WorkerParts,
+) => Promise<void>
+
+/** A handler for every kind, or it does not compile. */
+export type Jobs = { readonly [K in JobKind]: Job<K> }

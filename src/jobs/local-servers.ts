@@ -1,0 +1,158 @@
+import { pause } from '../base/clock.ts'
+import { describeError, invariant } from '../base/fault.ts'
+import type { Logger } from '../base/logger.ts'
+import type { Sealer } from '../base/sealing.ts'
+import type { Catalogue } from '../catalogue/database.ts'
+import { findInstance } from '../catalogue/instances.ts'
+import type { LocalServerRecord } from '../catalogue/local-servers.ts'
+import { localServersOf, localServersToRun } from '../catalogue/local-servers.ts'
+import type { Endpoint, LocalEngine, LocalServerPlan } from '../engines/engine.ts'
+
+type RunningServer = Awaited<ReturnType<LocalEngine['start']>>
+
+/** The servers of local instances that this process runs. */
+export interface LocalServers extends AsyncDisposable {
+  /** Starts the server unless it runs; repeatable. */
+  ensureRunning(plan: LocalServerPlan, signal: AbortSignal): Promise<void>
+  stop(node: string): Promise<void>
+  /** The duty: keeps every finished local instance's servers running until `signal` aborts. */
+  supervise(signal: AbortSignal): Promise<void>
+}
+
+const SUPERVISE_MS = 1_000
+const RESTART_PAUSE_MAX_MS = 30_000
+
+/** How an engine plans a server that the catalogue has on record. */
+export function planOf(
+  server: LocalServerRecord,
+  primaryPort: number | null,
+  version: string,
+  sealer: Sealer,
+): LocalServerPlan {
+  return {
+    version,
+    role: server.role,
+    directory: server.directory,
+    port: server.port,
+    user: server.userName,
+    password: sealer.open(server.passwordSealed),
+    primaryPort: server.role === 'standby' ? primaryPort : null,
+    node: server.node,
+  }
+}
+
+export function endpointOf(server: LocalServerRecord, sealer: Sealer): Endpoint {
+  return {
+    role: server.role,
+    node: server.node,
+    host: '127.0.0.1',
+    port: server.port,
+    user: server.userName,
+    password: sealer.open(server.passwordSealed),
+  }
+}
+
+export function createLocalServers(
+  catalogue: Catalogue,
+  engine: LocalEngine,
+  sealer: Sealer,
+  log: Logger,
+): LocalServers {
+  const running = new Map<string, RunningServer>()
+  /** Starts of one node follow one another: a job and the duty may ask at the same moment. */
+  const starting = new Map<string, Promise<void>>()
+  const start = async (plan: LocalServerPlan, signal: AbortSignal) => {
+    if (running.has(plan.node)) return
+    const server = await engine.start(plan, signal)
+    running.set(plan.node, server)
+    log.info('database server started', { node: plan.node, port: plan.port, pid: server.pid })
+    server.exited
+      .then(({ code, logTail }) => {
+        // Absent: it was stopped on purpose.
+        if (!running.delete(plan.node)) return
+        log.warn('database server ended by itself', { node: plan.node, code, logTail })
+      })
+      .catch((error: unknown) => log.error('server watch', { error: describeError(error) }))
+  }
+  const ensureRunning = async (plan: LocalServerPlan, signal: AbortSignal) => {
+    const before = starting.get(plan.node)
+    const mine = (async () => {
+      await before?.catch(() => {
+        // Its own caller hears of it; this start is another try.
+      })
+      await start(plan, signal)
+    })()
+    starting.set(plan.node, mine)
+    try {
+      await mine
+    } finally {
+      if (starting.get(plan.node) === mine) starting.delete(plan.node)
+    }
+  }
+  const stop = async (node: string) => {
+    const server = running.get(node)
+    running.delete(node)
+    await server?.[Symbol.asyncDispose]()
+  }
+  return {
+    ensureRunning,
+    stop,
+    supervise: (signal) =>
+      supervise(catalogue, sealer, log, (node) => running.has(node), ensureRunning, signal),
+    [Symbol.asyncDispose]: async () => {
+      await Promise.allSettled(starting.values())
+      // Standbys first: a primary waits at shutdown until its standbys have everything.
+      for (const node of [...running.keys()].reverse()) await stop(node)
+    },
+  }
+}
+
+async function supervise(
+  catalogue: Catalogue,
+  sealer: Sealer,
+  log: Logger,
+  isRunning: (node: string) => boolean,
+  ensureRunning: LocalServers['ensureRunning'],
+  signal: AbortSignal,
+): Promise<void> {
+  const failures = new Map<string, { count: number; notBefore: number }>()
+  while (!signal.aborted) {
+    const servers = await catalogue.transaction(localServersToRun)
+    for (const server of servers) {
+      if (isRunning(server.node)) continue
+      const failed = failures.get(server.node)
+      if (failed && failed.notBefore > performance.now()) continue
+      try {
+        await ensureRunning(await planFor(catalogue, server, sealer), signal)
+        failures.delete(server.node)
+      } catch (error) {
+        if (signal.aborted) return
+        const count = (failed?.count ?? 0) + 1
+        const pauseMs = Math.min(RESTART_PAUSE_MAX_MS, SUPERVISE_MS * 2 ** count)
+        failures.set(server.node, { count, notBefore: performance.now() + pauseMs })
+        log.error('database server does not start', {
+          node: server.node,
+          tries: count,
+          error: describeError(error),
+        })
+      }
+    }
+    await pause(SUPERVISE_MS, signal).catch(() => {
+      // Stopping: the loop's condition ends it.
+    })
+  }
+}
+
+async function planFor(
+  catalogue: Catalogue,
+  server: LocalServerRecord,
+  sealer: Sealer,
+): Promise<LocalServerPlan> {
+  const { instance, siblings } = await catalogue.transaction(async (tx) => ({
+    instance: await findInstance(tx, server.instanceId),
+    siblings: await localServersOf(tx, server.instanceId),
+  }))
+  invariant(instance, 'a local server belongs to an instance')
+  const primary = siblings.find((sibling) => sibling.role === 'primary')
+  return planOf(server, primary?.port ?? null, instance.instance.engineVersion, sealer)
+}

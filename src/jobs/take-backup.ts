@@ -1,0 +1,119 @@
+import { mkdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describeError, Fault, invariant, isFault } from '../base/fault.ts'
+import { lockInstance } from '../catalogue/instances.ts'
+import { countFailure, noteCause } from '../catalogue/jobs.ts'
+import { beginSet, failSet, recordSealed } from '../catalogue/series.ts'
+import type { BackupStream, SetDescription } from '../engines/engine.ts'
+import type { SetWriter } from '../repository/repository.ts'
+import type { NewSet, SealedSet } from '../series/series.ts'
+import type { Job, Run, WorkerParts } from './job.ts'
+import { removeAbandoned } from './purge-sets.ts'
+
+/** A backup that fails for a reason that may pass by itself is begun anew this often. */
+const FAILURES_MAX = 3
+
+/**
+ * One backup set, from the server's stream to the transaction that makes it exist. What fails or is
+ * cancelled leaves a failed run with its cause and no bytes: cause noted, objects removed, job
+ * ended, in that order, so that a process killed in between goes on where it stopped.
+ */
+export const takeBackup: Job<'take-backup'> = async ({ mode }, run, parts) => {
+  if (run.cause !== null) return cleanUp(run, parts, run.cause)
+  const set = await run.transaction(async (tx) => {
+    await lockInstance(tx, run.instanceId)
+    return beginSet(tx, run.instanceId, run.attempt, mode, parts.clock.now())
+  })
+  try {
+    await removeAbandoned(run, parts)
+    await writeSet(set, run, parts)
+  } catch (error) {
+    const cause = await causeOfFailure(error, run)
+    await run.transaction(async (tx) => {
+      await lockInstance(tx, run.instanceId)
+      await failSet(tx, set, cause, parts.clock.now())
+      await noteCause(tx, run.attempt, cause)
+    })
+    await cleanUp(run, parts, cause)
+  }
+}
+
+/** Rethrows what is no failure of this backup: a stop, a takeover, or what is worth another try. */
+async function causeOfFailure(error: unknown, run: Run): Promise<string> {
+  const reason: unknown = run.signal.aborted ? run.signal.reason : null
+  if (isFault(error, 'superseded')) throw error
+  if (isFault(reason, 'cancelled')) return 'cancelled on request'
+  if (reason !== null) throw reason
+  if (isFault(error, 'transient')) {
+    const failures = await run.transaction((tx) => countFailure(tx, run.attempt))
+    if (failures < FAILURES_MAX) throw error
+  }
+  return describeError(error)
+}
+
+async function cleanUp(run: Run, parts: WorkerParts, cause: string): Promise<void> {
+  run.report('cleaning up')
+  await removeAbandoned(run, parts)
+  const state = cause === 'cancelled on request' ? 'cancelled' : 'failed'
+  await run.end({ state, cause }, async () => {})
+  run.log.warn('backup failed', { cause })
+}
+
+async function writeSet(set: NewSet, run: Run, parts: WorkerParts): Promise<void> {
+  const scratchDirectory = join(parts.scratchDirectory, `backup-${run.instanceId}`)
+  await rm(scratchDirectory, { recursive: true, force: true })
+  await mkdir(scratchDirectory, { recursive: true, mode: 0o700 })
+  try {
+    const source = await parts.sourceOf(run.instanceId)
+    const engine = parts.engines['PostgreSQL']?.engine
+    invariant(engine, 'the engine of every instance is known')
+    run.report('preparing')
+    const label = `holdfast ${set.setId}`
+    await using stream = await engine.openBackup(source, { scratchDirectory, label }, run.signal)
+    await using writer = await parts.repository.writeSet(set, run.signal)
+    const description = await copyEntries(stream, writer, run)
+    run.report('checking', writer.progress.contentBytes, stream.estimatedBytes)
+    const sealed = await writer.seal(Buffer.from(JSON.stringify(description)), run.signal)
+    await record(sealed, description, run, parts)
+  } finally {
+    await rm(scratchDirectory, { recursive: true, force: true })
+  }
+}
+
+async function copyEntries(
+  stream: BackupStream,
+  writer: SetWriter,
+  run: Run,
+): Promise<SetDescription> {
+  for await (const entry of stream.entries) {
+    run.signal.throwIfAborted()
+    await writer.add(entry, run.signal)
+    run.report('uploading', writer.progress.contentBytes, stream.estimatedBytes)
+  }
+  return stream.finish(run.signal)
+}
+
+async function record(
+  sealed: SealedSet,
+  description: SetDescription,
+  run: Run,
+  parts: WorkerParts,
+): Promise<void> {
+  const finishedAt = parts.clock.now()
+  await run.end({ state: 'finished' }, async (tx) => {
+    const found = await lockInstance(tx, run.instanceId)
+    if (!found) throw new Fault('not-found', `instance ${run.instanceId} is gone`)
+    await recordSealed(tx, sealed, {
+      finishedAt,
+      consistentAt: description.consistentAt,
+      node: description.node,
+      engineVersion: description.engineState.serverVersion,
+    })
+  })
+  run.log.info('backup finished', {
+    backupId: sealed.stored.setId,
+    node: description.node,
+    contentBytes: sealed.contentBytes,
+    newBytes: sealed.newBytes,
+  })
+}

@@ -1,0 +1,129 @@
+import { pause } from '../base/clock.ts'
+import { describeError, Fault, isFault } from '../base/fault.ts'
+import type { JobId } from '../base/ids.ts'
+import type { Logger } from '../base/logger.ts'
+import type { TakenJob } from '../catalogue/jobs.ts'
+import { beginAttempt, fence, finishJob, reportProgress } from '../catalogue/jobs.ts'
+import type { Delivery } from '../catalogue/queue.ts'
+import type { JobKind } from '../domain/job.ts'
+import { JOBS } from './all.ts'
+import type { Job, Run, WorkerParts } from './job.ts'
+
+const REPORT_MS = 500
+
+/** Takes jobs of every kind until `stopping` aborts; those that run then go round again later. */
+export async function startWorker(
+  parts: WorkerParts,
+  log: Logger,
+  stopping: AbortSignal,
+): Promise<void> {
+  await parts.queue.consume(Object.keys(JOBS) as JobKind[], (delivery) =>
+    runDelivery(delivery, parts, log, stopping),
+  )
+}
+
+async function runDelivery(
+  delivery: Delivery,
+  parts: WorkerParts,
+  log: Logger,
+  stopping: AbortSignal,
+): Promise<void> {
+  if (stopping.aborted) throw new Fault('transient', 'the service is stopping')
+  const taken = await parts.catalogue.transaction((tx) => beginAttempt(tx, delivery.jobId))
+  if (!taken) return
+  const jobLog = log.child({
+    jobId: delivery.jobId,
+    job: taken.kind,
+    instanceId: taken.instanceId,
+    ...(taken.requestId ? { requestId: taken.requestId } : {}),
+  })
+  const ending = new AbortController()
+  const signal = AbortSignal.any([ending.signal, delivery.signal, stopping])
+  const { run, reporting } = openRun(taken, parts, jobLog, signal, ending)
+  try {
+    jobLog.info('job started', { attempt: taken.attempt.number })
+    await runJob(taken, run, parts)
+  } catch (error) {
+    if (isFault(error, 'superseded')) jobLog.warn('job superseded')
+    else if (stopping.aborted) jobLog.info('job stopped, to be taken up again')
+    else jobLog.error('job interrupted, to be tried again', { error: describeError(error) })
+    // The queue hands out only what it thinks nobody runs; the superseded attempt must not put the
+    // job that runs elsewhere back into it.
+    if (!isFault(error, 'superseded')) throw error
+  } finally {
+    ending.abort(new Fault('superseded', 'the attempt is over'))
+    await reporting
+  }
+}
+
+/** The one place where a kind meets its handler; the compiler cannot follow the pairing. */
+function runJob(taken: TakenJob, run: Run, parts: WorkerParts): Promise<void> {
+  const job = JOBS[taken.kind] as Job<JobKind>
+  return job(taken.parameters, run, parts)
+}
+
+function openRun(
+  taken: TakenJob,
+  parts: WorkerParts,
+  log: Logger,
+  signal: AbortSignal,
+  ending: AbortController,
+): { run: Run; reporting: Promise<void> } {
+  const { catalogue, clock } = parts
+  const progress = { phase: '', doneBytes: 0, ofBytes: null as number | null }
+  const run: Run = {
+    attempt: taken.attempt,
+    instanceId: taken.instanceId,
+    requestId: taken.requestId,
+    cause: taken.cause,
+    signal,
+    log,
+    report: (phase, doneBytes = 0, ofBytes = null) => {
+      Object.assign(progress, { phase, doneBytes, ofBytes })
+    },
+    transaction: (work) =>
+      catalogue.transaction(async (tx) => {
+        await fence(tx, taken.attempt)
+        return work(tx)
+      }),
+    end: async (outcome, work) => {
+      const result = await catalogue.transaction(async (tx) => {
+        await fence(tx, taken.attempt)
+        const value = await work(tx)
+        await finishJob(tx, taken.attempt, outcome, clock.now())
+        return value
+      })
+      log.info('job ended', { ...outcome })
+      return result
+    },
+  }
+  const report = async () => {
+    const { phase, ...counts } = progress
+    const answer = await catalogue.transaction((tx) =>
+      reportProgress(tx, taken.attempt, phase, counts),
+    )
+    if (answer === 'cancel') ending.abort(new Fault('cancelled', 'cancelled on request'))
+    if (answer === 'superseded') {
+      ending.abort(new Fault('superseded', 'a later attempt has taken over'))
+    }
+  }
+  return { run, reporting: reportWhile(report, log, taken.attempt.jobId, signal) }
+}
+
+async function reportWhile(
+  report: () => Promise<void>,
+  log: Logger,
+  jobId: JobId,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      await report()
+    } catch (error) {
+      log.warn('progress not recorded', { jobId, error: describeError(error) })
+    }
+    await pause(REPORT_MS, signal).catch(() => {
+      // The attempt is over: the loop's condition ends it.
+    })
+  }
+}

@@ -1,0 +1,13 @@
+import type { Logger } from '../base/logger.ts'
+import type { Catalogue } from '../catalogue/database.ts'
+import type { Queue } from '../catalogue/queue.ts'
+
+/** What operations are made from; each one names the members it needs. */
+export interface OperationParts {
+  readonly catalogue: Catalogue
+  readonly queue: Queue
+  readonly region: string
+  /** Major versions of PostgreSQL that can run here. */
+  readonly engineVersions: readonly string[]
+  readonly log: Logger
+}
