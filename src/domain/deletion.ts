@@ -1,7 +1,7 @@
 import type { Instant } from '../base/clock.ts'
 import { DAY_MS, instant, isoMilliseconds } from '../base/clock.ts'
+import { formatSpan } from '../base/span.ts'
 import type { BackupPolicy, BackupSetFacts, Instance } from './instance.ts'
-import { formatSpan } from './span.ts'
 
 /**
  * The rules of DeleteBackup as a table: docs/spec/deletion.md numbers them D1–D11 and gives their

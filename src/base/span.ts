@@ -1,4 +1,4 @@
-import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from '../base/clock.ts'
+import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from './clock.ts'
 
 const UNITS = [
   ['d', DAY_MS],

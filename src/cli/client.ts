@@ -1,0 +1,86 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { pause } from '../base/clock.ts'
+import { Fault, systemCode } from '../base/fault.ts'
+import { Secret } from '../base/secret.ts'
+import { readEnvironment } from '../config/environment.ts'
+import { type CallReply, callApi } from '../wire/client.ts'
+import { requireConfig } from './setup.ts'
+
+export interface Client {
+  readonly endpoint: string
+  /** One call, whatever the answer. */
+  call(
+    action: string,
+    parameters: Readonly<Record<string, string>>,
+    format?: 'JSON' | 'XML',
+  ): Promise<CallReply>
+  /** One call whose refusal is a Fault; gives the parsed JSON body. */
+  ask(action: string, parameters: Readonly<Record<string, string>>): Promise<Reply>
+}
+
+/** A JSON object of the API, read loosely. */
+export type Reply = Readonly<Record<string, unknown>>
+
+/** The endpoint and the key come from the environment, else from the data folder. */
+export async function openClient(endpoint: string | null, signal: AbortSignal): Promise<Client> {
+  const environment = readEnvironment()
+  const config = requireConfig()
+  const address = endpoint ?? environment.HOLDFAST_ENDPOINT ?? null
+  const url = withScheme(address ?? `${config.listen.host}:${config.listen.port}`)
+  const key = config.accessKey ?? (await readKeyFile(join(config.dataDirectory, 'access-key.json')))
+  const call: Client['call'] = (action, parameters, format = 'JSON') =>
+    callApi({
+      endpoint: url,
+      accessKeyId: key.id,
+      accessKeySecret: key.secret,
+      action,
+      parameters,
+      format,
+      signal,
+    })
+  return {
+    endpoint: url,
+    call,
+    ask: async (action, parameters) => {
+      const reply = await call(action, parameters)
+      const body = (reply.parsed ?? {}) as Reply
+      if (reply.status < 400) return body
+      throw new Fault('denied', `${body['Code']}: ${body['Message']}`)
+    },
+  }
+}
+
+/** Asks every half second until `look` gives something; each look is one call. */
+export async function pollUntil<T>(look: () => Promise<T | null>, signal: AbortSignal): Promise<T> {
+  for (;;) {
+    const found = await look()
+    if (found !== null) return found
+    await pause(500, signal)
+  }
+}
+
+/** The list under `Items`, as the vendor wraps it. */
+export function itemsOf(reply: Reply, name: string): readonly Reply[] {
+  const items = reply['Items']
+  const list = typeof items === 'object' && items !== null ? (items as Reply)[name] : null
+  return Array.isArray(list) ? list : []
+}
+
+function withScheme(address: string): string {
+  return /^https?:\/\//.test(address) ? address : `http://${address}`
+}
+
+async function readKeyFile(file: string): Promise<{ id: string; secret: Secret<string> }> {
+  try {
+    const key = JSON.parse(await readFile(file, 'utf8')) as Record<string, string>
+    return { id: key['accessKeyId'] ?? '', secret: new Secret(key['accessKeySecret'] ?? '') }
+  } catch (error) {
+    if (systemCode(error) !== 'ENOENT') throw error
+    throw new Fault('not-found', 'there is no access key', {
+      hint:
+        'set HOLDFAST_ACCESS_KEY_ID and HOLDFAST_ACCESS_KEY_SECRET, ' +
+        'or HOLDFAST_DATA to the folder of the service',
+    })
+  }
+}

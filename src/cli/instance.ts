@@ -1,0 +1,60 @@
+import { Fault } from '../base/fault.ts'
+import { readArguments, UsageError } from './arguments.ts'
+import { type Client, itemsOf, openClient, pollUntil, type Reply } from './client.ts'
+
+/** `holdfast instance create|list|show`. */
+export async function instance(words: readonly string[], signal: AbortSignal): Promise<undefined> {
+  const [verb, ...rest] = words
+  const given = readArguments(rest, {
+    endpoint: 'text',
+    engine: 'text',
+    'engine-version': 'text',
+    category: 'text',
+    description: 'text',
+  })
+  const client = await openClient(given.text('endpoint'), signal)
+  if (verb === 'create') {
+    const made = await client.ask('CreateDBInstance', {
+      Engine: given.required('engine'),
+      EngineVersion: given.required('engine-version'),
+      Category: given.text('category') ?? 'HighAvailability',
+      DBInstanceDescription: given.text('description') ?? '',
+    })
+    const id = String(made['DBInstanceId'])
+    await pollUntil(() => isRunning(client, id), signal)
+    process.stdout.write(`${id}\n`)
+  } else if (verb === 'list') {
+    await list(client)
+  } else if (verb === 'show') {
+    const [id] = given.words
+    if (!id) throw new UsageError('instance show needs an instance')
+    const shown = await client.ask('DescribeDBInstanceAttribute', { DBInstanceId: id })
+    process.stdout.write(`${JSON.stringify(itemsOf(shown, 'DBInstanceAttribute')[0], null, 2)}\n`)
+  } else {
+    throw new UsageError('instance create, list or show')
+  }
+}
+
+/** An instance that could not be made is gone; the service's log says why. */
+async function isRunning(client: Client, id: string): Promise<true | null> {
+  const reply = await client.call('DescribeDBInstanceAttribute', { DBInstanceId: id })
+  if (reply.status === 404) {
+    throw new Fault('unfit', `${id} could not be created`, {
+      hint: `the service's log names the cause`,
+    })
+  }
+  const [shown] = itemsOf((reply.parsed ?? {}) as Reply, 'DBInstanceAttribute')
+  return shown?.['DBInstanceStatus'] === 'Running' ? true : null
+}
+
+async function list(client: Client): Promise<void> {
+  for (let page = 1; ; page += 1) {
+    const paging = { PageNumber: String(page), PageSize: '100' }
+    const shown = itemsOf(await client.ask('DescribeDBInstances', paging), 'DBInstance')
+    for (const row of shown) {
+      const fields = ['DBInstanceId', 'Engine', 'EngineVersion', 'Category', 'DBInstanceStatus']
+      process.stdout.write(`${fields.map((field) => String(row[field])).join('  ')}\n`)
+    }
+    if (shown.length < 100) return
+  }
+}

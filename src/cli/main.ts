@@ -1,0 +1,36 @@
+import { describeError, Fault } from '../base/fault.ts'
+import { UsageError } from './arguments.ts'
+import { COMMANDS, USAGE } from './commands.ts'
+
+/** Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by a signal. */
+async function main(words: readonly string[]): Promise<number> {
+  const stopping = new AbortController()
+  for (const name of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(name, () => stopping.abort(new Fault('cancelled', `stopped by ${name}`)))
+  }
+  const [name = 'help', ...rest] = words
+  if (name === 'help' || name === '--help' || name === '-h') {
+    process.stdout.write(USAGE)
+    return words.length === 0 ? 2 : 0
+  }
+  const command = COMMANDS[name]
+  try {
+    if (!command) throw new UsageError(`there is no command ${name}`)
+    return (await command(rest, stopping.signal)) ?? 0
+  } catch (error) {
+    return report(error, stopping.signal.aborted)
+  }
+}
+
+function report(error: unknown, stopped: boolean): number {
+  if (error instanceof UsageError) {
+    process.stderr.write(`holdfast: ${error.message}\n\n${USAGE}`)
+    return 2
+  }
+  process.stderr.write(`holdfast: ${describeError(error)}\n`)
+  if (error instanceof Fault && error.hint) process.stderr.write(`  ${error.hint}\n`)
+  return stopped ? 130 : 1
+}
+
+// The only place that ends the process: handles that libraries keep open must not keep it alive.
+process.exit(await main(process.argv.slice(2)))

@@ -1,0 +1,13 @@
+import { openWorkbench } from '../app/workbench.ts'
+import { readArguments, UsageError } from './arguments.ts'
+import { operatorLog, requireConfig } from './setup.ts'
+
+/** Compares catalogue and storage to the byte; exit code 1 when they differ. Changes nothing. */
+export async function verify(words: readonly string[], signal: AbortSignal): Promise<number> {
+  const given = readArguments(words, {})
+  if (given.words.length > 0) throw new UsageError(`verify takes no ${given.words[0]}`)
+  await using workbench = await openWorkbench(requireConfig(), operatorLog(), signal)
+  const { problems, ...counts } = await workbench.verify(signal)
+  process.stdout.write(`${JSON.stringify({ ...counts, problems }, null, 2)}\n`)
+  return problems.length > 0 || counts.catalogueBytes !== counts.storageBytes ? 1 : 0
+}
