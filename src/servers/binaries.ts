@@ -1,19 +1,9 @@
-import {
-  copyFile,
-  link,
-  mkdir,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  stat,
-  symlink,
-} from 'node:fs/promises'
+import { readFile, symlink } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join, relative } from 'node:path'
 import { Fault, invariant, systemCode } from '../base/fault.ts'
-import { randomName } from '../base/ids.ts'
-import { firstClosedFolder, requireOpenWay, type ServerUser } from './server-user.ts'
+import { mirrorPrograms } from './mirror.ts'
+import { firstClosedFolder, type ServerUser } from './server-user.ts'
 
 /** The programs of one PostgreSQL version, executable by the server user. */
 export interface PostgresBinaries {
@@ -43,7 +33,9 @@ export async function locateBinaries(
   const reachable = (await firstClosedFolder(bin, user)) === null
   return programs(
     major,
-    reachable ? bin : await mirror(packageDirectory, packageName, user, mirrorDirectory),
+    reachable
+      ? bin
+      : join(await mirrorPrograms(packageDirectory, packageName, user, mirrorDirectory), 'bin'),
   )
 }
 
@@ -84,52 +76,5 @@ async function restoreLinks(packageDirectory: string): Promise<void> {
     } catch (error) {
       if (systemCode(error) !== 'EEXIST') throw error
     }
-  }
-}
-
-async function mirror(
-  packageDirectory: string,
-  packageName: string,
-  user: ServerUser | null,
-  mirrorDirectory: string,
-): Promise<string> {
-  const facts: unknown = JSON.parse(await readFile(join(packageDirectory, 'package.json'), 'utf8'))
-  const version = (facts as { version: string }).version
-  const target = join(mirrorDirectory, `${packageName}-${version}`)
-  await mkdir(mirrorDirectory, { recursive: true, mode: 0o755 })
-  if ((await stat(target).catch(() => null)) === null) {
-    const draft = `${target}.${randomName(8)}.draft`
-    try {
-      await mirrorFolder(join(packageDirectory, 'native'), draft)
-      await rename(draft, target)
-    } catch (error) {
-      await rm(draft, { recursive: true, force: true })
-      // Another process finished the same mirror first: its files are as good as ours.
-      const lost = systemCode(error) === 'ENOTEMPTY' || systemCode(error) === 'EEXIST'
-      if (!lost) throw error
-    }
-  }
-  const bin = join(target, 'bin')
-  await requireOpenWay(join(bin, 'postgres'), user)
-  return bin
-}
-
-async function mirrorFolder(from: string, to: string): Promise<void> {
-  await mkdir(to, { mode: 0o755 })
-  for (const entry of await readdir(from, { withFileTypes: true })) {
-    const source = join(from, entry.name)
-    const target = join(to, entry.name)
-    if (entry.isDirectory()) await mirrorFolder(source, target)
-    // Symbolic links here point to files beside them, so a second name of one stays right.
-    else await linkOrCopy(source, target)
-  }
-}
-
-async function linkOrCopy(source: string, target: string): Promise<void> {
-  try {
-    await link(source, target)
-  } catch (error) {
-    if (!['EXDEV', 'EPERM', 'EMLINK'].includes(systemCode(error) ?? '')) throw error
-    await copyFile(source, target)
   }
 }

@@ -1,5 +1,4 @@
-import { chmod, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { chmod, mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Secret } from '../base/secret.ts'
 import { writeTree } from '../base/tree-writer.ts'
@@ -17,6 +16,7 @@ import { freePort } from '../servers/free-port.ts'
 import { startPostgres } from '../servers/postgres-server.ts'
 import type { RunningServer } from '../servers/running-server.ts'
 import { giveTreeToUser, resolveServerUser, type ServerUser } from '../servers/server-user.ts'
+import { type TemporaryFolder, temporaryFolder } from './temporary-folder.ts'
 
 /** Hard on every quoting on its way: a file, a connection string, SCRAM. */
 const PASSWORD = "it's a \\ secret"
@@ -28,9 +28,12 @@ export class LocalPostgres implements AsyncDisposable {
   readonly user: ServerUser | null
   readonly engine = createPostgresEngine()
   readonly local: LocalEngine
+  readonly #folder: TemporaryFolder
   readonly #running = new Set<RunningServer>()
 
-  private constructor(root: string, user: ServerUser | null) {
+  private constructor(folder: TemporaryFolder, user: ServerUser | null) {
+    const root = folder.path
+    this.#folder = folder
     this.root = root
     this.user = user
     this.local = createPostgresLocalEngine({
@@ -41,10 +44,9 @@ export class LocalPostgres implements AsyncDisposable {
   }
 
   static async create(): Promise<LocalPostgres> {
-    const root = await mkdtemp(join(tmpdir(), 'hf-'))
-    await chmod(root, 0o755)
+    const folder = await temporaryFolder('pg')
     const uid = process.getuid?.() ?? -1
-    return new LocalPostgres(root, await resolveServerUser(uid === 0 ? 'nobody' : null, uid))
+    return new LocalPostgres(folder, await resolveServerUser(uid === 0 ? 'nobody' : null, uid))
   }
 
   binaries(): Promise<PostgresBinaries> {
@@ -131,7 +133,7 @@ export class LocalPostgres implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     // In reverse, so that a standby goes before its primary.
     for (const server of [...this.#running].reverse()) await server[Symbol.asyncDispose]()
-    await rm(this.root, { recursive: true, force: true })
+    await this.#folder[Symbol.asyncDispose]()
   }
 }
 

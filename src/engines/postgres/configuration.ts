@@ -29,6 +29,11 @@ const INDEPENDENT: Readonly<Record<string, string>> = {
   synchronous_standby_names: '',
 }
 
+const MINIMAL_CONFIGURATION = `# Written by Holdfast: the backup held no configuration, because the
+# server kept its own outside the data directory. What recovery needs is in ${AUTO_CONF}.
+password_encryption = 'scram-sha-256'
+`
+
 /** Drops what ties `directory` to its old home and writes what recovery needs; durable. */
 export async function makeIndependent(
   directory: string,
@@ -78,16 +83,14 @@ export async function rewriteAutoConf(
 
 /**
  * A server whose configuration lives elsewhere (Debian: /etc/postgresql) has none in its data
- * directory: the copy gets a minimal one and access for passwords from this host only.
+ * directory: the copy gets a minimal one, and access by password from this host only.
  */
 export async function addMissingConfiguration(directory: string, owner: Owner): Promise<void> {
-  if ((await stat(join(directory, 'postgresql.conf')).catch(() => null)) !== null) return
-  const text = `# Written by Holdfast: the backup held no configuration, because the server kept its own
-# outside the data directory. Settings that recovery needs are in ${AUTO_CONF}.
-password_encryption = 'scram-sha-256'
-`
-  await replaceFile(join(directory, 'postgresql.conf'), text, 0o600, owner)
-  await replaceFile(join(directory, 'pg_hba.conf'), LOOPBACK_ACCESS, 0o600, owner)
+  const texts = { 'postgresql.conf': MINIMAL_CONFIGURATION, 'pg_hba.conf': LOOPBACK_ACCESS }
+  for (const [name, text] of Object.entries(texts)) {
+    const path = join(directory, name)
+    if ((await stat(path).catch(() => null)) === null) await replaceFile(path, text, 0o600, owner)
+  }
 }
 
 /** Files that make a copy a standby or belong to the process that ran at the old home. */
