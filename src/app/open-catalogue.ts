@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { replaceFile } from '../base/durable-file.ts'
@@ -19,14 +19,16 @@ const SUPERUSER = 'holdfast'
 /** Names the socket file; nothing listens on a network. */
 const PORT = 5432
 
-/** Where the running catalogue's server can be reached, for operator commands. */
+/** Where the running service's sockets are, for operator commands and for the next start. */
 interface Running {
-  readonly socketDirectory: string
+  readonly socketRoot: string
   readonly pid: number
 }
 
 export interface EmbeddedCatalogue extends AsyncDisposable {
   readonly catalogue: Catalogue
+  /** A short folder, passable for the server user, that goes with this process. */
+  readonly socketRoot: string
   /** Resolves when the catalogue's server ends, on purpose or not. */
   readonly exited: Promise<string>
 }
@@ -54,25 +56,26 @@ export async function startCatalogue(
     },
     signal,
   )
-  await removeOldSocket(folder)
-  const socketDirectory = await mkdtemp(join(tmpdir(), 'holdfast-'))
+  const socketRoot = await renewSocketRoot(folder)
+  const socketDirectory = socketOf(socketRoot)
   const start = { directory: folder.catalogue, binaries, user, socketDirectory, port: PORT }
   const server = await startPostgres(
     { ...start, listen: 'socket', logFile: folder.catalogueLog },
     signal,
   )
   try {
-    const running: Running = { socketDirectory, pid: server.pid }
-    await replaceFile(folder.running, JSON.stringify(running), 0o600, null)
     const catalogue = await connect(socketDirectory, password, log)
+    const running: Running = { socketRoot, pid: server.pid }
+    await replaceFile(folder.running, JSON.stringify(running), 0o600, null)
     return {
       catalogue,
+      socketRoot,
       exited: server.exited.then(({ logTail }) => logTail),
       [Symbol.asyncDispose]: async () => {
         await catalogue[Symbol.asyncDispose]()
         await server[Symbol.asyncDispose]()
         await rm(folder.running, { force: true })
-        await rm(socketDirectory, { recursive: true, force: true })
+        await rm(socketRoot, { recursive: true, force: true })
       },
     }
   } catch (error) {
@@ -89,16 +92,25 @@ export async function joinCatalogue(folder: DataFolder, log: Logger): Promise<Ca
       hint: 'try again in a moment',
     })
   }
-  return connect(running.socketDirectory, await readPassword(folder.cataloguePassword), log)
+  return connect(socketOf(running.socketRoot), await readPassword(folder.cataloguePassword), log)
 }
 
 function connect(host: string, password: Secret<string>, log: Logger): Promise<Catalogue> {
   return openCatalogue({ host, port: PORT, database: 'postgres', user: SUPERUSER, password }, log)
 }
 
-async function removeOldSocket(folder: DataFolder): Promise<void> {
+function socketOf(socketRoot: string): string {
+  return join(socketRoot, 'catalogue')
+}
+
+/** A new folder each time: one that a killed process left could have been taken by someone else. */
+async function renewSocketRoot(folder: DataFolder): Promise<string> {
   const old = await readRunning(folder)
-  if (old) await rm(old.socketDirectory, { recursive: true, force: true })
+  await rm(folder.running, { force: true })
+  if (old) await rm(old.socketRoot, { recursive: true, force: true })
+  const socketRoot = await mkdtemp(join(tmpdir(), 'holdfast-'))
+  await chmod(socketRoot, 0o711)
+  return socketRoot
 }
 
 async function readRunning(folder: DataFolder): Promise<Running | null> {

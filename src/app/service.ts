@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import { isoMilliseconds, machineNow } from '../base/clock.ts'
 import { Fault, invariant } from '../base/fault.ts'
 import type { InstanceId } from '../base/ids.ts'
@@ -14,8 +13,8 @@ import { openQueue } from '../catalogue/queue.ts'
 import type { Config } from '../config/config.ts'
 import { readAccessKey, readSealingKey } from '../config/secrets.ts'
 import type { EngineParts } from '../engines/engine.ts'
-import { createPostgresEngine } from '../engines/postgres/postgres-engine.ts'
 import { createPostgresLocalEngine } from '../engines/postgres/local-engine.ts'
+import { createPostgresEngine } from '../engines/postgres/postgres-engine.ts'
 import { runDuties } from '../jobs/duties.ts'
 import type { WorkerParts } from '../jobs/job.ts'
 import { createLocalServers, endpointOf } from '../jobs/local-servers.ts'
@@ -48,6 +47,7 @@ interface Parts {
   readonly config: Config
   readonly folder: DataFolder
   readonly user: ServerUser | null
+  readonly socketRoot: string
   readonly catalogue: Catalogue
   readonly clock: ServiceClock
   readonly queue: Queue
@@ -70,12 +70,23 @@ export async function startService(
   stack.use(await lockDataFolder(folder))
   const sealer = createSealer(await readSealingKey(config.keyFile))
   const embedded = stack.use(await startCatalogue(folder, user, log, signal))
-  const { catalogue } = embedded
+  const { catalogue, socketRoot } = embedded
   const clock = await openServiceClock(catalogue, developmentClock)
   reportClock(clock, log)
   const stores = stack.use(await openStores(config, folder, catalogue, log, signal))
   const queue = stack.use(await openQueue(catalogue, log))
-  const parts = { config, folder, user, catalogue, clock, queue, stores, sealer, log }
+  const parts: Parts = {
+    config,
+    folder,
+    user,
+    socketRoot,
+    catalogue,
+    clock,
+    queue,
+    stores,
+    sealer,
+    log,
+  }
   // This process holds the folder's lock, so whoever held leases or ran jobs is dead.
   await releaseAllLeases(catalogue)
   await queue.takeOverRunning()
@@ -123,11 +134,11 @@ async function recordFirstKey({ config, folder, catalogue, sealer }: Parts) {
 
 /** Workers, duties and local servers; stopping takes them down in reverse. */
 async function startWorkers(parts: Parts, stack: AsyncDisposableStack): Promise<void> {
-  const { folder, user, catalogue, queue, clock, stores, sealer, log } = parts
+  const { folder, user, socketRoot, catalogue, queue, clock, stores, sealer, log } = parts
   const local = createPostgresLocalEngine({
     user,
     binariesDirectory: folder.binaries,
-    logDirectory: join(folder.root, 'logs'),
+    socketRoot,
   })
   const engines: Record<string, EngineParts> = {
     PostgreSQL: { engine: createPostgresEngine(), local },

@@ -2,9 +2,15 @@ import { stat } from 'node:fs/promises'
 import { Fault, isFault } from '../base/fault.ts'
 import type { BackupSetId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
+import type { Sealer } from '../base/sealing.ts'
+import { createSealer } from '../base/sealing.ts'
+import { Secret } from '../base/secret.ts'
 import type { Catalogue } from '../catalogue/database.ts'
+import type { LocalServerRecord } from '../catalogue/local-servers.ts'
+import { localServersOf } from '../catalogue/local-servers.ts'
 import { advanceClock } from '../catalogue/settings.ts'
 import type { Config } from '../config/config.ts'
+import { readSealingKey } from '../config/secrets.ts'
 import { createPostgresEngine } from '../engines/postgres/postgres-engine.ts'
 import type { RestoreProgress, RestoreResult } from '../jobs/restore-set.ts'
 import { restoreSet } from '../jobs/restore-set.ts'
@@ -26,6 +32,8 @@ export interface Workbench extends AsyncDisposable {
     onProgress: (progress: RestoreProgress) => void,
   ): Promise<RestoreResult>
   verify(signal: AbortSignal): Promise<Verification>
+  /** The URL, password included, of a local instance's primary; for its owner's SQL client. */
+  connectionUrl(instanceId: string): Promise<Secret<string>>
   /** Moves the development clock on; returns how far it is then ahead, in milliseconds. */
   advanceClock(byMs: number): Promise<number>
 }
@@ -59,9 +67,21 @@ export async function openWorkbench(
       const listStorage = () => storage.list('', cancel)
       return verifyRepository({ catalogue, repository, listStorage }, cancel)
     },
+    connectionUrl: async (instanceId) => {
+      const sealer = createSealer(await readSealingKey(config.keyFile))
+      return primaryUrl(await catalogue.transaction((tx) => localServersOf(tx, instanceId)), sealer)
+    },
     advanceClock: (byMs) => catalogue.transaction((tx) => advanceClock(tx, byMs)),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   }
+}
+
+function primaryUrl(servers: readonly LocalServerRecord[], sealer: Sealer): Secret<string> {
+  const primary = servers.find((server) => server.role === 'primary')
+  if (!primary) throw new Fault('not-found', 'there is no local instance of that name')
+  const { userName, port, passwordSealed } = primary
+  const password = sealer.open(passwordSealed).reveal()
+  return new Secret(`postgresql://${userName}:${password}@127.0.0.1:${port}/postgres`)
 }
 
 async function reachCatalogue(

@@ -38,6 +38,7 @@ Clients (signed HTTP; --endpoint, HOLDFAST_ENDPOINT or HOLDFAST_LISTEN names the
 
 Operators (need the data folder, HOLDFAST_DATA)
   restore --backup-id N --target-directory D
+  instance connect <instance>        prints the URL of a local instance, with its password
   clock advance 8d
   verify
 

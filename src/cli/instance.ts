@@ -1,8 +1,10 @@
+import { openWorkbench } from '../app/workbench.ts'
 import { Fault } from '../base/fault.ts'
 import { readArguments, UsageError } from './arguments.ts'
 import { type Client, itemsOf, openClient, pollUntil, type Reply } from './client.ts'
+import { operatorLog, requireConfig } from './setup.ts'
 
-/** `holdfast instance create|list|show`. */
+/** `holdfast instance create|list|show|connect`. */
 export async function instance(words: readonly string[], signal: AbortSignal): Promise<undefined> {
   const [verb, ...rest] = words
   const given = readArguments(rest, {
@@ -12,6 +14,7 @@ export async function instance(words: readonly string[], signal: AbortSignal): P
     category: 'text',
     description: 'text',
   })
+  if (verb === 'connect') return connect(given.words, signal)
   const client = await openClient(given.text('endpoint'), signal)
   if (verb === 'create') {
     const made = await client.ask('CreateDBInstance', {
@@ -31,8 +34,16 @@ export async function instance(words: readonly string[], signal: AbortSignal): P
     const shown = await client.ask('DescribeDBInstanceAttribute', { DBInstanceId: id })
     process.stdout.write(`${JSON.stringify(itemsOf(shown, 'DBInstanceAttribute')[0], null, 2)}\n`)
   } else {
-    throw new UsageError('instance create, list or show')
+    throw new UsageError('instance create, list, show or connect')
   }
+}
+
+/** Operator: prints the URL of a local instance's primary, password included, for `psql` and others. */
+async function connect(words: readonly string[], signal: AbortSignal): Promise<undefined> {
+  const [id] = words
+  if (!id) throw new UsageError('instance connect needs an instance')
+  await using workbench = await openWorkbench(requireConfig(), operatorLog(), signal)
+  process.stdout.write(`${(await workbench.connectionUrl(id)).reveal()}\n`)
 }
 
 /** An instance that could not be made is gone; the service's log says why. */
