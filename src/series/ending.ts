@@ -94,9 +94,9 @@ export function afterEnding(view: SeriesView, ending: Ending): SeriesView {
   }
   for (const change of ending.targets) {
     const state = packs.get(change.pack)
-    if (state) packs.set(change.pack, { ...state, targetBytes: change.after })
+    if (!state || change.after === 0) packs.delete(change.pack)
+    else packs.set(change.pack, { ...state, targetBytes: change.after })
   }
-  for (const pack of ending.dyingPacks) packs.delete(pack)
   const whole = new Set(ending.dyingPacks)
   const changed = new Set([...ending.dying, ...ending.reopened, ...ending.moved.map((m) => m.from)])
   const retirements = [

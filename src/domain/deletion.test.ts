@@ -1,0 +1,152 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { DAY_MS, type Instant } from '../base/clock.ts'
+import type { BackupSetId, InstanceId } from '../base/ids.ts'
+import type { Subject } from './deletion.ts'
+import { judgeDeletion, judgeInstance, judgeSet } from './deletion.ts'
+import type { BackupPolicy, BackupSetFacts, Instance } from './instance.ts'
+
+const NOW = 1_800_000_000_000 as Instant
+
+const INSTANCE: Instance = {
+  id: 'pgm-test' as InstanceId,
+  engine: 'PostgreSQL',
+  engineVersion: '18',
+  category: 'HighAvailability',
+  type: 'Primary',
+  status: 'Running',
+  lockMode: 'Unlock',
+  description: '',
+  createdAt: NOW,
+}
+
+const LOGS_OFF: BackupPolicy = {
+  dataRetentionDays: 30,
+  log: { enabled: false },
+  preferredTime: '02:00Z-03:00Z',
+  preferredPeriod: ['Monday', 'Friday'],
+}
+
+function logsOn(retentionDays: number, dataRetentionDays = 30): BackupPolicy {
+  return { ...LOGS_OFF, dataRetentionDays, log: { enabled: true, retentionDays } }
+}
+
+function setOfAge(ageMs: number, more: Partial<BackupSetFacts> = {}): BackupSetFacts {
+  return {
+    id: 7 as BackupSetId,
+    state: 'kept',
+    finishedAt: (NOW - ageMs) as Instant,
+    restoring: false,
+    ...more,
+  }
+}
+
+function subject(more: Partial<Subject>): Subject {
+  const set = setOfAge(30 * DAY_MS)
+  return { instance: INSTANCE, policy: LOGS_OFF, id: '7', set, now: NOW, ...more }
+}
+
+const BOUNDARIES = [
+  ['log backup off', LOGS_OFF, 7],
+  ['log retention 10 d of 30 d', logsOn(10), 10],
+  ['log retention 29 d of 30 d', logsOn(29), 29],
+] as const
+
+for (const [title, policy, days] of BOUNDARIES) {
+  test(`D11: ${title}: a set of exactly ${days} d stays, one of a millisecond more may go`, () => {
+    const exact = judgeSet(subject({ policy, set: setOfAge(days * DAY_MS) }), 'by-hand')
+    assert.equal(exact.refusal?.rule, 'set-old-enough')
+    assert.deepEqual(exact.refusal?.changes, { by: 'time', at: NOW + 1 })
+    const older = judgeSet(subject({ policy, set: setOfAge(days * DAY_MS + 1) }), 'by-hand')
+    assert.equal(older.refusal, null)
+  })
+}
+
+for (const retention of [7, 30, 400]) {
+  test(`D10: log retention ${retention} d = data retention: never by hand, however old`, () => {
+    const policy = logsOn(retention, retention)
+    const set = setOfAge(10_000 * DAY_MS)
+    const verdict = judgeSet(subject({ policy, set }), 'by-hand')
+    assert.equal(verdict.refusal?.rule, 'log-retention-shorter')
+    assert.deepEqual(verdict.refusal?.changes, { by: 'policy' })
+  })
+}
+
+test('D11: a set stamped in the future is young until its time has come and gone', () => {
+  const set = setOfAge(-3 * DAY_MS)
+  const verdict = judgeSet(subject({ set }), 'by-hand')
+  assert.deepEqual(verdict.refusal?.changes, { by: 'time', at: NOW + 10 * DAY_MS + 1 })
+  assert.match(verdict.refusal?.evidence ?? '', /retained -3 d/)
+})
+
+test('evidence names what was retained and what is needed', () => {
+  const set = setOfAge(7 * DAY_MS - 60_000)
+  const { refusal } = judgeSet(subject({ set }), 'by-hand')
+  assert.match(refusal?.evidence ?? '', /^retained 6 d 23 h 59 min, needs more than 7 d/)
+})
+
+const INSTANCE_REFUSALS = [
+  ['D1', null, 'instance-known'],
+  ['D2', { ...INSTANCE, type: 'Readonly' }, 'instance-writable'],
+  ['D3', { ...INSTANCE, lockMode: 'LockByDiskQuota' }, 'instance-unlocked'],
+  ['D4', { ...INSTANCE, status: 'Stopped' }, 'instance-running'],
+  ['D5', { ...INSTANCE, engine: 'SQLServer' }, 'engine-supported'],
+  ['D6', { ...INSTANCE, category: 'Basic' }, 'category-supported'],
+] as const
+
+for (const [number, instance, rule] of INSTANCE_REFUSALS) {
+  test(`${number}: ${rule} refuses before any set is looked at`, () => {
+    assert.equal(judgeSet(subject({ instance, set: null }), 'by-hand').refusal?.rule, rule)
+    assert.equal(judgeInstance(instance, NOW, 'by-hand').refusal?.rule, rule)
+  })
+}
+
+test('instance rules come in their order when several fail', () => {
+  const instance: Instance = {
+    ...INSTANCE,
+    type: 'Readonly',
+    lockMode: 'ManualLock',
+    status: 'Stopped',
+    engine: 'x',
+    category: 'Basic',
+  }
+  assert.equal(judgeInstance(instance, NOW, 'by-hand').refusal?.rule, 'instance-writable')
+  const writable: Instance = { ...instance, type: 'Primary' }
+  assert.equal(judgeInstance(writable, NOW, 'by-hand').refusal?.rule, 'instance-unlocked')
+})
+
+const SET_REFUSALS = [
+  ['D7', null, 'set-known'],
+  ['D7', setOfAge(30 * DAY_MS, { state: 'deleted' }), 'set-known'],
+  ['D7', setOfAge(30 * DAY_MS, { state: 'writing' }), 'set-known'],
+  ['D8', setOfAge(6 * DAY_MS, { state: 'failed' }), 'set-finished'],
+  ['D9', setOfAge(30 * DAY_MS, { restoring: true }), 'set-not-restoring'],
+] as const
+
+for (const [number, set, rule] of SET_REFUSALS) {
+  test(`${number}: ${rule} refuses a set that is ${set ? set.state : 'absent'}`, () => {
+    assert.equal(judgeSet(subject({ set }), 'by-hand').refusal?.rule, rule)
+  })
+}
+
+test('a batch is refused by its first failing rule in rule order, then by the order of the IDs', () => {
+  const young = subject({ id: '1', set: setOfAge(DAY_MS) })
+  const unknown = subject({ id: '2', set: null })
+  const unknownToo = subject({ id: '3', set: null })
+  const fine = subject({ id: '4' })
+  const { refusal } = judgeDeletion([young, fine, unknown, unknownToo], 'by-hand')
+  assert.equal(refusal?.subject.id, '2')
+  assert.equal(refusal?.finding.rule, 'set-known')
+  assert.equal(judgeDeletion([fine], 'by-hand').refusal, null)
+})
+
+test('expiry is bound by belonging and restores, not by the age or the category', () => {
+  const set = setOfAge(DAY_MS)
+  const instance: Instance = { ...INSTANCE, category: 'Basic', status: 'Stopped' }
+  assert.equal(judgeSet(subject({ instance, set }), 'expiry').refusal, null)
+  const restoring = setOfAge(DAY_MS, { restoring: true })
+  assert.equal(
+    judgeSet(subject({ instance, set: restoring }), 'expiry').refusal?.rule,
+    'set-not-restoring',
+  )
+})
