@@ -126,6 +126,8 @@ class PostgresBackupStream implements BackupStream {
     if (timeline > 1) yield await readHistory(baseConnection, timeline)
     const target = await this.#target()
     await wal.untilReceived(target, this.#known.signal)
+    // The rest is on this host: the server is rid of us however long its reading takes.
+    await this.#opened.disposeAsync()
     for (const name of segmentNames(timeline, lsn, target, this.#known.segmentBytes)) {
       const content = createReadStream(join(this.#known.options.scratchDirectory, name))
       yield { kind: 'file', path: `pg_wal/${name}`, mode: FILE_MODE, content }

@@ -256,6 +256,33 @@ describe('a server with its own tablespace and much data', () => {
   })
 })
 
+describe('a server that ends in the middle of a backup', () => {
+  for (const kind of ['SIGINT', 'SIGQUIT', 'SIGKILL'] as const) {
+    it(`is not held up, and the backup fails for now: ${kind}`, async () => {
+      const [plan, server] = await host.startPrimary(`ending-${kind.toLowerCase()}`)
+      const options = { scratchDirectory: await host.folder('scratch'), label: 'ended' }
+      const source = { endpoints: [endpointOf(plan)] }
+      await assert.rejects(
+        async () => {
+          await using backup = await host.engine.openBackup(source, options, signal)
+          let alive = true
+          for await (const entry of backup.entries) {
+            if (entry.kind !== 'file') continue
+            for await (const bytes of entry.content) {
+              if (!alive || bytes.length === 0) continue
+              process.kill(server.pid, kind)
+              await server.exited
+              alive = false
+            }
+          }
+        },
+        (error) => isFault(error, 'transient'),
+      )
+      await host.stop(server)
+    })
+  }
+})
+
 describe('a change of roles', () => {
   it('ends a backup from the promoted standby, and the next one is on the new timeline', async () => {
     const options = { scratchDirectory: await host.folder('scratch'), label: 'promoted' }

@@ -1,6 +1,6 @@
-import { once } from 'node:events'
 import { Socket } from 'node:net'
 import pg from 'pg'
+import { pause } from '../../base/clock.ts'
 import { Fault } from '../../base/fault.ts'
 import type { Endpoint } from '../engine.ts'
 import { type BackendMessage, MessageReader, readFields, readRow } from './message-reader.ts'
@@ -43,6 +43,7 @@ export class ReplicationConnection implements AsyncDisposable {
     this.#signal = signal
     this.#chunks = socket[Symbol.asyncIterator]()
     this.#onAbort = () => socket.destroy()
+    socket.on('timeout', this.#onAbort)
     signal.addEventListener('abort', this.#onAbort, { once: true })
   }
 
@@ -120,12 +121,14 @@ export class ReplicationConnection implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#signal.removeEventListener('abort', this.#onAbort)
     if (this.#socket.closed) return
-    const closed = once(this.#socket, 'close')
-    const guard = setTimeout(() => this.#socket.destroy(), GOODBYE_MS)
+    const closed = new Promise<void>((resolve) => this.#socket.once('close', () => resolve()))
     if (!this.#socket.destroyed) this.#send('X', Buffer.alloc(0))
     this.#socket.destroySoon()
+    const waiting = new AbortController()
+    await Promise.race([closed, pause(GOODBYE_MS, waiting.signal)])
+    waiting.abort()
+    this.#socket.destroy()
     await closed
-    clearTimeout(guard)
   }
 
   #send(type: string, body: Buffer): void {
@@ -136,7 +139,7 @@ export class ReplicationConnection implements AsyncDisposable {
   }
 
   async #nextChunk(): Promise<Buffer> {
-    const guard = setTimeout(() => this.#socket.destroy(), SILENCE_MS)
+    this.#socket.setTimeout(SILENCE_MS)
     try {
       const next = await this.#chunks.next()
       if (!next.done) return next.value
@@ -144,7 +147,8 @@ export class ReplicationConnection implements AsyncDisposable {
       this.#signal.throwIfAborted()
       throw new Fault('transient', `lost the connection to ${this.#name}`, { cause: error })
     } finally {
-      clearTimeout(guard)
+      // While nobody reads, silence is ours.
+      this.#socket.setTimeout(0)
     }
     this.#signal.throwIfAborted()
     throw new Fault('transient', `${this.#name} closed the connection`)

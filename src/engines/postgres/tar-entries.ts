@@ -20,16 +20,24 @@ export async function* readTar(
   seen: Map<string, ManifestFile>,
 ): AsyncGenerator<TreeEntry> {
   const archive = extractTar()
-  // The fault reaches the reader as the archive's own error, below.
-  const feeding = feed(archive, pieces).catch(
-    (error: unknown) => void archive.destroy(asError(error)),
-  )
+  const source: FeedState = { fault: null }
+  const feeding = feed(archive, pieces).catch((error: unknown) => {
+    source.fault = error
+    archive.destroy(asError(error))
+  })
   try {
-    for await (const entry of archive) yield toTreeEntry(entry, prefix, seen)
+    for await (const entry of archive) yield toTreeEntry(entry, prefix, seen, source)
+  } catch (error) {
+    throw source.fault ?? error
   } finally {
     archive.destroy()
     await feeding
   }
+}
+
+/** What ended the feeding: readers of the archive see only that their stream was destroyed. */
+interface FeedState {
+  fault: unknown
 }
 
 async function feed(archive: Extract, pieces: AsyncIterable<Buffer>): Promise<void> {
@@ -53,7 +61,12 @@ function untilDrained(archive: Extract): Promise<void> {
   })
 }
 
-function toTreeEntry(entry: Entry, prefix: string, seen: Map<string, ManifestFile>): TreeEntry {
+function toTreeEntry(
+  entry: Entry,
+  prefix: string,
+  seen: Map<string, ManifestFile>,
+  source: FeedState,
+): TreeEntry {
   const { name, type, mode, linkname } = entry.header
   const path = `${prefix}${name.replace(/^\.\//, '').replace(/\/$/, '')}`
   if (type === 'directory') {
@@ -74,7 +87,12 @@ function toTreeEntry(entry: Entry, prefix: string, seen: Map<string, ManifestFil
     kind: 'file',
     path,
     mode: (mode ?? FILE_MODE) & PERMISSION_BITS,
-    content: hashed(entry as AsyncIterable<unknown> as AsyncIterable<Uint8Array>, path, seen),
+    content: hashed(
+      entry as AsyncIterable<unknown> as AsyncIterable<Uint8Array>,
+      path,
+      seen,
+      source,
+    ),
   }
 }
 
@@ -82,13 +100,18 @@ async function* hashed(
   content: AsyncIterable<Uint8Array>,
   path: string,
   seen: Map<string, ManifestFile>,
+  source: FeedState,
 ): AsyncGenerator<Uint8Array> {
   const hash = createHash('sha256')
   let sizeBytes = 0
-  for await (const bytes of content) {
-    hash.update(bytes)
-    sizeBytes += bytes.length
-    yield bytes
+  try {
+    for await (const bytes of content) {
+      hash.update(bytes)
+      sizeBytes += bytes.length
+      yield bytes
+    }
+  } catch (error) {
+    throw source.fault ?? error
   }
   if (seen.has(path)) throw new Fault('corrupt', `the server sent ${path} twice`)
   seen.set(path, { sizeBytes, checksum: hash.digest('hex') })

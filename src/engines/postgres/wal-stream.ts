@@ -26,8 +26,8 @@ const WAL_DATA_HEADER_BYTES = 25
 
 /**
  * Receives write-ahead log into segment files of full length, the tail zero (PostgreSQL manual,
- * "Streaming Replication Protocol"). Only whole, durable segments are reported as flushed: the slot
- * advances with them, and the server's commits never wait for us as for a synchronous standby.
+ * "Streaming Replication Protocol"). What is reported as flushed is durable here: the slot advances
+ * with every finished segment, and when the server asks.
  */
 export class WalStream implements AsyncDisposable {
   readonly #connection: ReplicationConnection
@@ -37,7 +37,6 @@ export class WalStream implements AsyncDisposable {
   #flushed: Lsn
   #file: { readonly handle: FileHandle; readonly start: Lsn } | null = null
   #awaited: { readonly target: Lsn; readonly resolve: () => void } | null = null
-  #enough = false
   #pending: Buffer = Buffer.alloc(0)
 
   constructor(connection: ReplicationConnection, plan: WalPlan) {
@@ -55,7 +54,7 @@ export class WalStream implements AsyncDisposable {
     return this.#ended
   }
 
-  /** Resolves when every byte before `target` is in its segment file; then receiving stops. */
+  /** Resolves when every byte before `target` is in its segment file. Receiving goes on. */
   async untilReceived(target: Lsn, signal: AbortSignal): Promise<void> {
     const waiting = new AbortController()
     try {
@@ -71,7 +70,6 @@ export class WalStream implements AsyncDisposable {
     } finally {
       waiting.abort()
     }
-    this.#enough = true
   }
 
   /** Ends the connection; resolves when no file is in use any more. */
@@ -86,7 +84,7 @@ export class WalStream implements AsyncDisposable {
     try {
       const start = `START_REPLICATION SLOT ${slot} PHYSICAL ${formatLsn(from)} TIMELINE ${timeline}`
       for await (const event of this.#connection.run(start)) {
-        if (event.kind !== 'copy' || this.#enough) continue
+        if (event.kind !== 'copy') continue
         this.#pending = event.first ? event.piece : Buffer.concat([this.#pending, event.piece])
         if (event.last) await this.#take(this.#pending)
       }
@@ -101,7 +99,7 @@ export class WalStream implements AsyncDisposable {
 
   async #take(message: Buffer): Promise<void> {
     if (message[0] === KEEP_ALIVE) {
-      if (message[17] === 1) this.#sendStatus()
+      if (message[17] === 1) await this.#answer()
       return
     }
     if (message[0] !== WAL_DATA) return
@@ -115,6 +113,13 @@ export class WalStream implements AsyncDisposable {
       throw fileFault(error, 'cannot spool write-ahead log')
     }
     if (this.#awaited && this.#received >= this.#awaited.target) this.#awaited.resolve()
+  }
+
+  /** A server that shuts down asks, and waits until all it sent is reported as flushed. */
+  async #answer(): Promise<void> {
+    await this.#file?.handle.datasync()
+    this.#flushed = this.#received
+    this.#sendStatus()
   }
 
   async #write(bytes: Buffer): Promise<void> {
