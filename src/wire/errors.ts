@@ -22,7 +22,7 @@ export interface AccessDenied {
   readonly NoPermissionType: 'ImplicitDeny' | 'ExplicitDeny'
 }
 
-/** The only error a client sees. Code, status and message are public; `cause` goes to the log. */
+/** The only error a client sees: all of it is public. */
 export class ApiError extends Error {
   override readonly name = 'ApiError'
   readonly code: string
@@ -33,23 +33,23 @@ export class ApiError extends Error {
     code: string,
     status: WireError['status'],
     message: string,
-    options: { cause?: unknown; accessDenied?: AccessDenied } = {},
+    accessDenied: AccessDenied | null = null,
   ) {
-    super(message, options.cause === undefined ? {} : { cause: options.cause })
+    super(message)
     this.code = code
     this.status = status
-    this.accessDenied = options.accessDenied ?? null
+    this.accessDenied = accessDenied
   }
 }
 
 /** An error of the table; `detail` follows the vendor's sentence in brackets. */
 export function apiError(
   code: ErrorCode,
-  options: { detail?: string; cause?: unknown; override?: Partial<WireError> } = {},
+  options: { detail?: string; override?: Partial<WireError> } = {},
 ): ApiError {
   const { status, message } = { ...ERRORS[code], ...options.override }
   const text = options.detail === undefined ? message : `${message} (${options.detail})`
-  return new ApiError(code, status, text, { cause: options.cause })
+  return new ApiError(code, status, text)
 }
 
 /** A mandatory parameter of an operation that is absent or empty. */
