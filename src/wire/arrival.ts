@@ -27,7 +27,7 @@ export function readArrival(incoming: Incoming): Arrival {
 }
 
 /** Names in lower case. A header that means something here occurs once; of others the first counts. */
-export function readHeaders(rawHeaders: readonly string[]): ReadonlyMap<string, string> {
+function readHeaders(rawHeaders: readonly string[]): ReadonlyMap<string, string> {
   const headers = new Map<string, string>()
   for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
     const name = (rawHeaders[index] ?? '').toLowerCase()
