@@ -1,0 +1,93 @@
+import { createHmac, createSecretKey, hash, type KeyObject } from 'node:crypto'
+import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
+import { CHUNK_BYTES, HASH_BYTES } from './chunk-ref.ts'
+import type { CodecBatch } from './codec-batch.ts'
+import {
+  batchBytes,
+  CHECK_BYTES,
+  CODEC_RAW,
+  CODEC_ZSTD,
+  emptyBatch,
+  readRow,
+  writeRow,
+} from './codec-batch.ts'
+
+const COMPRESSION = {
+  params: { [constants.ZSTD_c_compressionLevel]: 1 },
+  // One piece of output: the longest that zstd makes of a chunk, its length + 1/256 + 64 at most.
+  chunkSize: CHUNK_BYTES + 1024,
+}
+
+/** Turns raw bytes into stored ones, in place; rows whose hash was known keep nothing. */
+export function encodeBatch(batch: CodecBatch, keyBytes: Uint8Array): CodecBatch {
+  const key = createSecretKey(keyBytes)
+  let storedEnd = 0
+  for (let index = 0; index < batch.count; index += 1) {
+    const row = readRow(batch, index)
+    const raw = batchBytes(batch, row.offset, row.rawBytes)
+    const rawHash = keyedHash(raw, key)
+    if (row.flagged && rawHash.equals(row.hash)) continue
+    const packed = zstdCompressSync(raw, COMPRESSION)
+    const codec = packed.length < raw.length ? CODEC_ZSTD : CODEC_RAW
+    const stored = codec === CODEC_ZSTD ? packed : raw
+    const check = storedCheck(stored)
+    // Never longer than the raw bytes, so what follows is not overwritten before it is read.
+    batchBytes(batch, storedEnd, stored.length).set(stored)
+    writeRow(batch, index, {
+      offset: storedEnd,
+      storedBytes: stored.length,
+      rawBytes: raw.length,
+      codec,
+      flagged: false,
+      hash: rawHash,
+      check,
+    })
+    storedEnd += stored.length
+  }
+  batch.usedBytes = storedEnd
+  return batch
+}
+
+/** A batch of the raw bytes; rows whose bytes are not what the hash says are flagged. */
+export function decodeBatch(batch: CodecBatch, keyBytes: Uint8Array): CodecBatch {
+  const key = createSecretKey(keyBytes)
+  const rows = Array.from({ length: batch.count }, (_, index) => readRow(batch, index))
+  const raw = emptyBatch(rows.reduce((total, row) => total + row.rawBytes, 0))
+  for (const [index, row] of rows.entries()) {
+    const bytes = decodeChunk(batchBytes(batch, row.offset, row.storedBytes), row, key)
+    if (bytes) batchBytes(raw, raw.usedBytes, row.rawBytes).set(bytes)
+    writeRow(raw, index, { ...row, offset: raw.usedBytes, flagged: bytes === null })
+    raw.usedBytes += row.rawBytes
+    raw.count += 1
+  }
+  return raw
+}
+
+/** The raw bytes, or null when the stored ones do not give what length and hash say. */
+export function decodeChunk(
+  stored: Uint8Array,
+  facts: { readonly codec: number; readonly rawBytes: number; readonly hash: Uint8Array },
+  key: KeyObject,
+): Uint8Array | null {
+  const raw = facts.codec === CODEC_RAW ? stored : inflate(stored, facts.rawBytes)
+  if (raw?.length !== facts.rawBytes || !keyedHash(raw, key).equals(facts.hash)) return null
+  return raw
+}
+
+/** HMAC-SHA256, cut to 20 bytes: nobody without the repository's key can make two chunks collide. */
+export function keyedHash(raw: Uint8Array, key: KeyObject): Buffer {
+  return createHmac('sha256', key).update(raw).digest().subarray(0, HASH_BYTES)
+}
+
+export function storedCheck(stored: Uint8Array): Buffer {
+  return hash('sha256', stored, 'buffer').subarray(0, CHECK_BYTES)
+}
+
+function inflate(stored: Uint8Array, rawBytes: number): Uint8Array | null {
+  try {
+    return zstdDecompressSync(stored, { maxOutputLength: rawBytes, chunkSize: CHUNK_BYTES })
+  } catch {
+    // Not zstd, or longer than it may be: the caller reports the chunk by name.
+    return null
+  }
+}

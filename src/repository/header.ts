@@ -1,0 +1,100 @@
+import { randomBytes, randomUUID } from 'node:crypto'
+import { Fault, isFault } from '../base/fault.ts'
+import type { Storage } from '../storage/storage.ts'
+import { CHUNK_BYTES } from './chunk-ref.ts'
+
+/** What is decided once, when the repository is made. */
+export interface RepositoryHeader {
+  readonly repositoryId: string
+  /** The key of the hashes by which chunks are compared and checked; 32 bytes. */
+  readonly hashKey: Uint8Array
+}
+
+/** The header as an object that takes room in the storage. */
+export interface HeaderObject extends RepositoryHeader {
+  readonly name: string
+  readonly objectBytes: number
+}
+
+const HEADER_OBJECT = 'repository.json'
+const HEADER_VERSION = 1
+const HEADER_KIND = 'holdfast repository'
+const HEADER_BYTES_MAX = 64 * 1024
+const HASH_KEY_BYTES = 32
+
+/** Makes the repository's header on first use and reads it ever after; safe to race. */
+export async function initialiseRepository(
+  storage: Storage,
+  signal: AbortSignal,
+): Promise<HeaderObject> {
+  if ((await storage.size(HEADER_OBJECT, signal)) === null) await createHeader(storage, signal)
+  return readHeader(storage, signal)
+}
+
+/** Faults: 'not-found' when there is no repository, 'unfit' when this version cannot read it. */
+export async function readHeader(storage: Storage, signal: AbortSignal): Promise<HeaderObject> {
+  const size = await storage.size(HEADER_OBJECT, signal)
+  if (size === null) throw new Fault('not-found', `there is no ${HEADER_OBJECT}`)
+  if (size > HEADER_BYTES_MAX) throw new Fault('corrupt', `${HEADER_OBJECT} is too long`)
+  const bytes = await storage.readRange(HEADER_OBJECT, 0, size, signal)
+  const header = parseHeader(Buffer.from(bytes).toString('utf8'))
+  return { ...header, name: HEADER_OBJECT, objectBytes: size }
+}
+
+/** The 16 bytes of a repository's ID, as the binary objects carry it. */
+export function repositoryIdBytes(id: string): Buffer {
+  return Buffer.from(id.replaceAll('-', ''), 'hex')
+}
+
+export function repositoryIdText(bytes: Buffer): string {
+  return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
+}
+
+async function createHeader(storage: Storage, signal: AbortSignal): Promise<void> {
+  const header = {
+    kind: HEADER_KIND,
+    formatVersion: HEADER_VERSION,
+    repositoryId: randomUUID(),
+    chunkBytes: CHUNK_BYTES,
+    cipher: 'none',
+    wrappedKey: null,
+    hashKey: randomBytes(HASH_KEY_BYTES).toString('hex'),
+  }
+  const bytes = Buffer.from(`${JSON.stringify(header, null, 2)}\n`)
+  try {
+    await storage.write(HEADER_OBJECT, [bytes], signal)
+  } catch (error) {
+    // Another process made it between our look and our write: its header counts.
+    if (!isFault(error, 'exists')) throw error
+  }
+}
+
+function parseHeader(text: string): RepositoryHeader {
+  const header = parseObject(text)
+  if (header['kind'] !== HEADER_KIND) {
+    throw new Fault('corrupt', `${HEADER_OBJECT} is not a repository's header`)
+  }
+  const { formatVersion, chunkBytes, cipher, repositoryId, hashKey } = header
+  if (formatVersion !== HEADER_VERSION || chunkBytes !== CHUNK_BYTES || cipher !== 'none') {
+    throw new Fault('unfit', `this version cannot read the repository (${formatVersion})`, {
+      hint: 'use the version of Holdfast that made it, or a newer one',
+    })
+  }
+  if (typeof repositoryId !== 'string' || repositoryIdBytes(repositoryId).length !== 16) {
+    throw new Fault('corrupt', `${HEADER_OBJECT} has no repository ID`)
+  }
+  if (typeof hashKey !== 'string' || !/^[0-9a-f]{64}$/.test(hashKey)) {
+    throw new Fault('corrupt', `${HEADER_OBJECT} has no hash key`)
+  }
+  return { repositoryId, hashKey: Buffer.from(hashKey, 'hex') }
+}
+
+function parseObject(text: string): Readonly<Record<string, unknown>> {
+  try {
+    const value: unknown = JSON.parse(text)
+    if (typeof value === 'object' && value !== null) return { ...value }
+  } catch (error) {
+    throw new Fault('corrupt', `${HEADER_OBJECT} is not JSON`, { cause: error })
+  }
+  throw new Fault('corrupt', `${HEADER_OBJECT} is not an object`)
+}

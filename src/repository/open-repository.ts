@@ -1,0 +1,56 @@
+import type { Logger } from '../base/logger.ts'
+import type { Storage } from '../storage/storage.ts'
+import { auditSet } from './audit.ts'
+import { createChunkLoader } from './chunk-loader.ts'
+import { CHUNK_BYTES } from './chunk-ref.ts'
+import type { CodecPool } from './codec-pool.ts'
+import { readHeader } from './header.ts'
+import { createPackShelf } from './pack-shelf.ts'
+import type { Ledger, Repository } from './repository.ts'
+import { rewritePack } from './rewrite-pack.ts'
+import { openSetReader } from './set-reader.ts'
+import { openSetWriter } from './set-writer.ts'
+import type { Stores } from './stores.ts'
+
+export interface RepositoryOptions {
+  /** For spooling lists that do not fit into memory; made when needed. */
+  readonly scratchDirectory: string
+  readonly log: Logger
+  readonly signal?: AbortSignal
+}
+
+/**
+ * Opens the repository that `initialiseRepository` has made. Storage, ledger and codec stay the
+ * caller's. Faults: 'not-found' when there is none, 'unfit' when this version cannot read it.
+ */
+export async function openRepository(
+  storage: Storage,
+  ledger: Ledger,
+  codec: CodecPool,
+  options: RepositoryOptions,
+): Promise<Repository> {
+  const signal = options.signal ?? new AbortController().signal
+  const { repositoryId, hashKey } = await readHeader(storage, signal)
+  const shelf = createPackShelf(storage, ledger, repositoryId, options.log)
+  const loader = createChunkLoader(storage, shelf, codec, hashKey)
+  const { scratchDirectory } = options
+  const stores: Stores = {
+    storage,
+    ledger,
+    codec,
+    loader,
+    repositoryId,
+    hashKey,
+    scratchDirectory,
+  }
+  return {
+    id: repositoryId,
+    chunkBytes: CHUNK_BYTES,
+    writeSet: (set, during) => openSetWriter(stores, set, during),
+    readSet: (set, during) => openSetReader(stores, set, during),
+    rewritePack: (step, during) => rewritePack(storage, step, during),
+    removeObjects: (names, during) => storage.remove(names, during),
+    audit: (set, during) => auditSet(stores, set, during),
+    async [Symbol.asyncDispose]() {},
+  }
+}
