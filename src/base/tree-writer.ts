@@ -8,20 +8,23 @@ import type { TreeEntry, WholeFile } from './file-tree.ts'
 const SYNCING_MAX = 16
 
 /**
- * Writes a tree into a directory, made when missing, otherwise empty. Durable when it resolves:
- * every file and every directory has been flushed. Modes are kept as they are. A path that leaves
+ * Writes a tree into a directory, made when missing, otherwise empty but for files named by
+ * `mayHold`. Durable when it resolves: every file and every directory has been flushed. Modes are kept as they are. A path that leaves
  * the directory, or passes through anything but a directory written before it (a link, say), is a
- * Fault 'corrupt'. `onBytes` is told of content as it is written.
+ * Fault 'corrupt'. `onBytes` is told of each piece of content as it is
+ * written.
  */
 export async function writeTree(
   entries: AsyncIterable<TreeEntry>,
   directory: string,
   signal: AbortSignal,
   onBytes?: (bytes: number) => void,
+  mayHold: readonly string[] = [],
 ): Promise<void> {
   try {
     await mkdir(directory, { recursive: true, mode: 0o700 })
-    if ((await readdir(directory)).length > 0) {
+    const found = await readdir(directory)
+    if (found.some((name) => !mayHold.includes(name))) {
       throw new Fault('exists', `${directory} is not empty`)
     }
     await new TreeWriter(directory, signal, onBytes).write(entries)

@@ -135,3 +135,11 @@ function fromRow(row: Row): InstanceWithPolicy {
     },
   }
 }
+
+/** Removes an instance that never came to be, with its jobs and servers; it has no sets. */
+export async function removeInstance(tx: Transaction, id: InstanceId): Promise<void> {
+  const db = sqlOf(tx)
+  await sql`delete from local_server where instance_id = ${id}`.execute(db)
+  await sql`delete from job where instance_id = ${id}`.execute(db)
+  await sql`delete from instance where instance_id = ${id}`.execute(db)
+}

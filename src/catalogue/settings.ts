@@ -43,3 +43,10 @@ async function readSetting(tx: Transaction, name: string): Promise<unknown> {
     select value from setting where name = ${name}`.execute(sqlOf(tx))
   return rows[0]?.value
 }
+
+/** Ties the catalogue to one repository: recorded at the first start, returned ever after. */
+export async function recordRepository(tx: Transaction, id: string): Promise<unknown> {
+  await sql`insert into setting (name, value) values ('repository', ${JSON.stringify(id)})
+    on conflict do nothing`.execute(sqlOf(tx))
+  return readSetting(tx, 'repository')
+}

@@ -68,11 +68,15 @@ export interface Engine {
   openBackup(source: Source, options: BackupOptions, signal: AbortSignal): Promise<BackupStream>
   /** After the files are in place: makes the directory an independent, startable server. */
   prepareRestored(directory: string, state: EngineState, signal: AbortSignal): Promise<void>
-  /** Own verifier: every file against the manifest in `directory`. Yields the number of files checked. */
+  /**
+   * Own verifier: every file against the manifest in `directory`; a file that the manifest does not
+   * name is a finding, unless `mayHold` does. `progress` is told of each piece as it is read.
+   */
   verifyRestored(
     directory: string,
     signal: AbortSignal,
     progress?: (bytes: number) => void,
+    mayHold?: readonly string[],
   ): Promise<{ readonly files: number; readonly bytes: number }>
   /** Running = the primary answers SQL and is not in recovery. Bounded by a timeout of its own. */
   probe(source: Source, signal: AbortSignal): Promise<ProbeResult>

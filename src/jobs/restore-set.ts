@@ -59,12 +59,17 @@ export async function restoreSet(
   await prepareTarget(directory)
   try {
     const ofBytes = reader.contentBytes
-    await writeTree(reader.entries(lost), directory, lost, (doneBytes) =>
-      onProgress({ phase: 'restoring', doneBytes, ofBytes }),
-    )
-    const { files } = await needs.engine.verifyRestored(directory, lost, (doneBytes) =>
-      onProgress({ phase: 'verifying', doneBytes, ofBytes }),
-    )
+    const counter = (phase: RestoreProgress['phase']) => {
+      let doneBytes = 0
+      return (bytes: number) => {
+        doneBytes += bytes
+        onProgress({ phase, doneBytes, ofBytes })
+      }
+    }
+    await writeTree(reader.entries(lost), directory, lost, counter('restoring'), [MARKER])
+    const { files } = await needs.engine.verifyRestored(directory, lost, counter('verifying'), [
+      MARKER,
+    ])
     await needs.engine.prepareRestored(directory, description.engineState, lost)
     await rm(join(directory, MARKER))
     await syncDirectory(directory)

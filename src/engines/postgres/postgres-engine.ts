@@ -9,8 +9,8 @@ export function createPostgresEngine(): Engine {
   return {
     openBackup: openPostgresBackup,
     prepareRestored: preparePostgres,
-    verifyRestored: (directory, signal, progress) =>
-      verifyPostgres(directory, signal, progress ?? (() => undefined)),
+    verifyRestored: (directory, signal, progress, mayHold) =>
+      verifyPostgres(directory, signal, progress ?? (() => undefined), mayHold ?? []),
     probe: probePostgres,
   }
 }

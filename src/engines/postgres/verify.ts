@@ -31,6 +31,7 @@ export async function verifyPostgres(
   directory: string,
   signal: AbortSignal,
   progress: (bytes: number) => void,
+  mayHold: readonly string[],
 ): Promise<{ readonly files: number; readonly bytes: number }> {
   try {
     const manifest = parseManifest(await readFile(join(directory, MANIFEST_NAME)))
@@ -42,7 +43,7 @@ export async function verifyPostgres(
       else wrong.push(finding)
     }
     for await (const path of filesUnder(directory, '')) {
-      if (!manifest.files.has(path) && !ADDED.has(path)) {
+      if (!manifest.files.has(path) && !ADDED.has(path) && !mayHold.includes(path)) {
         wrong.push(`${path} is not in the backup manifest`)
       }
     }

@@ -1,0 +1,187 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createWriteStream } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { pause } from '../base/clock.ts'
+import { invariant } from '../base/fault.ts'
+import { type Reaper, startReaper } from '../base/reaper.ts'
+import { Secret } from '../base/secret.ts'
+import { freePort } from '../servers/free-port.ts'
+import { type CallReply, callApi } from '../wire/client.ts'
+import { temporaryFolder } from './temporary-folder.ts'
+
+const MAIN = fileURLToPath(new URL('../cli/main.ts', import.meta.url))
+const UP_TRIES_MAX = 600
+const UP_PAUSE_MS = 100
+
+/** A JSON object of the API, read loosely. */
+export type Reply = Readonly<Record<string, unknown>>
+
+export interface Finished {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** A real `holdfast serve` as a child process, on a data folder of its own with a development clock. */
+export class ServiceProcess implements AsyncDisposable {
+  readonly folder: string
+  readonly endpoint: string
+  readonly environment: Readonly<Record<string, string>>
+  readonly #stack: AsyncDisposableStack
+  readonly #reaper: Reaper
+  #child: ChildProcess | null = null
+
+  private constructor(folder: string, port: number, stack: AsyncDisposableStack, reaper: Reaper) {
+    this.folder = folder
+    this.endpoint = `http://127.0.0.1:${port}`
+    this.#stack = stack
+    this.#reaper = reaper
+    this.environment = {
+      PATH: process.env['PATH'] ?? '/usr/bin:/bin',
+      HOLDFAST_DATA: this.dataFolder,
+      HOLDFAST_LISTEN: `127.0.0.1:${port}`,
+      HOLDFAST_ACCESS_KEY_ID: 'testAccessKeyId',
+      HOLDFAST_ACCESS_KEY_SECRET: 'testAccessKeySecret',
+      ...(process.getuid?.() === 0 ? { HOLDFAST_SERVER_USER: 'nobody' } : {}),
+    }
+  }
+
+  static async open(name: string): Promise<ServiceProcess> {
+    await using stack = new AsyncDisposableStack()
+    const folder = stack.use(await temporaryFolder(name))
+    const reaper = stack.use(startReaper())
+    const port = await freePort()
+    const service = new ServiceProcess(folder.path, port, stack.move(), reaper)
+    try {
+      await service.start()
+      return service
+    } catch (error) {
+      await service[Symbol.asyncDispose]()
+      throw error
+    }
+  }
+
+  get dataFolder(): string {
+    return join(this.folder, 'data')
+  }
+
+  get storageFolder(): string {
+    return join(this.dataFolder, 'storage')
+  }
+
+  get pid(): number {
+    invariant(this.#child?.pid, 'the service was started')
+    return this.#child.pid
+  }
+
+  /** Starts it and waits until it answers. */
+  async start(): Promise<void> {
+    const log = createWriteStream(join(this.folder, 'serve.log'), { flags: 'a' })
+    await once(log, 'open')
+    const child = spawn(process.execPath, [MAIN, 'serve', '--development-clock'], {
+      env: this.environment,
+      stdio: ['ignore', log, log],
+    })
+    await once(child, 'spawn')
+    log.close()
+    this.#child = child
+    await this.#reaper.watchProcess(this.pid)
+    for (let tries = 0; tries < UP_TRIES_MAX; tries += 1) {
+      if (child.exitCode !== null) break
+      const up = await fetch(`${this.endpoint}/healthz`).catch(() => null)
+      if (up?.status === 200) return
+      await pause(UP_PAUSE_MS)
+    }
+    throw new Error(`the service did not come up: ${await this.log()}`)
+  }
+
+  async log(): Promise<string> {
+    return readFile(join(this.folder, 'serve.log'), 'utf8')
+  }
+
+  /** Ends it and waits; gives its exit code. */
+  async stop(how: 'SIGTERM' | 'SIGKILL'): Promise<number | null> {
+    const child = this.#child
+    this.#child = null
+    if (!child || child.exitCode !== null) return child?.exitCode ?? null
+    const exited = once(child, 'exit')
+    child.kill(how)
+    const [code] = await exited
+    return code as number | null
+  }
+
+  call(
+    action: string,
+    parameters: Readonly<Record<string, string>> = {},
+    more: Partial<Parameters<typeof callApi>[0]> = {},
+  ): Promise<CallReply> {
+    return callApi({
+      endpoint: this.endpoint,
+      accessKeyId: 'testAccessKeyId',
+      accessKeySecret: new Secret('testAccessKeySecret'),
+      action,
+      parameters,
+      format: 'JSON',
+      signal: AbortSignal.timeout(30_000),
+      ...more,
+    })
+  }
+
+  /** A call that must succeed; gives the JSON body. */
+  async ask(action: string, parameters: Readonly<Record<string, string>> = {}): Promise<Reply> {
+    const reply = await this.call(action, parameters)
+    invariant(reply.status === 200, `${action} succeeds: ${reply.body}`)
+    return reply.parsed as Reply
+  }
+
+  /** A CLI command on this service's data folder and endpoint. */
+  async run(...words: readonly string[]): Promise<Finished> {
+    const child = spawn(process.execPath, [MAIN, ...words], {
+      env: this.environment,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    let stdout = ''
+    let stderr = ''
+    child.stdout.on('data', (text) => {
+      stdout += text
+    })
+    child.stderr.on('data', (text) => {
+      stderr += text
+    })
+    const [code] = await once(child, 'close')
+    return { code: code as number | null, stdout, stderr }
+  }
+
+  /** A command that must succeed; gives its stdout without the line's end. */
+  async succeed(...words: readonly string[]): Promise<string> {
+    const { code, stdout, stderr } = await this.run(...words)
+    invariant(code === 0, `holdfast ${words.join(' ')} succeeds: ${stderr}`)
+    return stdout.trimEnd()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop('SIGTERM')
+    await this.#stack.disposeAsync()
+  }
+}
+
+/** The list under `Items`. */
+export function itemsOf(reply: Reply, name: string): readonly Reply[] {
+  return ((reply['Items'] as Reply | undefined)?.[name] as readonly Reply[] | undefined) ?? []
+}
+
+/** Waits until `condition` holds; fails after `withinMs` of real time. */
+export async function until(
+  condition: () => Promise<boolean>,
+  what: string,
+  withinMs = 60_000,
+): Promise<void> {
+  const deadline = performance.now() + withinMs
+  while (!(await condition())) {
+    invariant(performance.now() < deadline, `${what} within ${withinMs} ms`)
+    await pause(50)
+  }
+}

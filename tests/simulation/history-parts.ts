@@ -1,0 +1,32 @@
+import { join } from 'node:path'
+import { SILENT } from '../../src/base/logger.ts'
+import { createLedger, recordHeader } from '../../src/catalogue/ledger.ts'
+import { openCodecPool } from '../../src/repository/codec-pool.ts'
+import { initialiseRepository } from '../../src/repository/header.ts'
+import { openRepository } from '../../src/repository/open-repository.ts'
+import { openFileStorage } from '../../src/storage/file-storage.ts'
+import { openTestCatalogue } from '../../src/testing/catalogue-server.ts'
+import type { HistoryParts } from './history.ts'
+
+export type OpenedParts = HistoryParts & AsyncDisposable
+
+/** A real catalogue and a real directory, shared by the histories of one test file. */
+export async function openHistoryParts(name: string): Promise<OpenedParts> {
+  await using stack = new AsyncDisposableStack()
+  const { catalogue, folder } = stack.use(await openTestCatalogue(name))
+  const signal = new AbortController().signal
+  const storage = stack.use(await openFileStorage(join(folder.root, 'storage')))
+  const header = await initialiseRepository(storage, signal)
+  await catalogue.transaction((tx) => recordHeader(tx, header.name, header.objectBytes))
+  const codec = stack.use(openCodecPool({ threads: 2, slots: 4 }))
+  const options = { scratchDirectory: folder.scratch, log: SILENT }
+  const ledger = createLedger(catalogue)
+  const repository = stack.use(await openRepository(storage, ledger, codec, options))
+  const resources = stack.move()
+  return {
+    catalogue,
+    storage,
+    repository,
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  }
+}
