@@ -1,3 +1,4 @@
+import { readEnvironment } from '../config/environment.ts'
 import { runDemo } from '../demo/demo.ts'
 import { readArguments, UsageError } from './arguments.ts'
 
@@ -7,5 +8,6 @@ export async function demo(words: readonly string[], signal: AbortSignal): Promi
   const size = given.text('size') ?? 'full'
   if (size !== 'small' && size !== 'full') throw new UsageError('--size small or full')
   if (given.words.length > 0) throw new UsageError(`demo takes no ${given.words[0]}`)
-  return runDemo({ size, keep: given.on('keep') }, signal)
+  const serverUser = readEnvironment().HOLDFAST_SERVER_USER || null
+  return runDemo({ size, keep: given.on('keep'), serverUser }, signal)
 }

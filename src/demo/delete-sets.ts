@@ -1,0 +1,156 @@
+import { randomInt } from 'node:crypto'
+import { pause } from '../base/clock.ts'
+import { type DeletionClient, openDeletionClient } from './official-sdk.ts'
+import { exactBytes, mebibytes } from './report.ts'
+import { awaitLogLine, endOfLog } from './service-log.ts'
+import { type Preview, previewDeletion } from './signed-api.ts'
+import { catalogueBytes, type Instances, operate, type Stage } from './stage.ts'
+import { sumFileSizes } from './storage-size.ts'
+
+const RECLAIM_TIMEOUT_MS = 120_000
+/** The kill comes this long after the purge was decided, at most. */
+const KILL_DELAY_MAX_MS = 8
+
+/** Bytes by two independent counts. */
+interface Count {
+  readonly catalogue: number
+  readonly fileSystem: number
+}
+
+/** Deletes one set and lets the reclaim run; gives the bytes that came back. */
+export async function deleteOldest(
+  stage: Stage,
+  instances: Instances,
+  setId: string,
+): Promise<number> {
+  const { report, service, signal } = stage
+  const client = await openDeletionClient(service.setup, signal)
+  const preview = await showPreview(stage, instances, setId)
+  const before = await countBytes(stage, instances)
+  const from = await endOfLog(service.setup.logFile)
+  await deleteSet(stage, client, instances, setId)
+  report.progress('waiting for the reclaim')
+  await reclaimFinished(stage, setId, from)
+  const freed = compare(stage, preview, before, await countBytes(stage, instances))
+  await deleteAgain(stage, client, instances, setId)
+  return freed
+}
+
+/** The same with a `kill -9` of the service while the bytes come back, and a new start. */
+export async function deleteAcrossKill(
+  stage: Stage,
+  instances: Instances,
+  setId: string,
+): Promise<number> {
+  const { report, service, signal } = stage
+  const client = await openDeletionClient(service.setup, signal)
+  const preview = await showPreview(stage, instances, setId)
+  const before = await countBytes(stage, instances)
+  const from = await endOfLog(service.setup.logFile)
+  await deleteSet(stage, client, instances, setId)
+  await logged(stage, 'purge decided', setId, from)
+  await pause(randomInt(KILL_DELAY_MAX_MS + 1), signal)
+  await service.kill()
+  const back = before.fileSystem - (await sumFileSizes(service.setup.storageDirectory))
+  report.line(
+    `kill -9 of the service while it reclaims: ${exactBytes(back)} of ` +
+      `${exactBytes(preview.freedBytes)} were back`,
+  )
+  report.progress('starting the service again')
+  await service.start(signal)
+  await reclaimFinished(stage, setId, from)
+  report.line('started again; the reclaim went on by itself')
+  const freed = compare(stage, preview, before, await countBytes(stage, instances))
+  await deleteAgain(stage, client, instances, setId)
+  await verify(stage)
+  return freed
+}
+
+async function showPreview(stage: Stage, { pair }: Instances, setId: string): Promise<Preview> {
+  const { report, api } = stage
+  const preview = await previewDeletion(api, pair, [setId])
+  const { Deletable, Evidence } = preview.sets[0] ?? {}
+  report.line(`PreviewDeleteBackup of set ${setId}: Deletable ${Deletable}, ${Evidence}`)
+  report.line(
+    `  releases ${exactBytes(preview.releasedBytes)}, frees ${exactBytes(preview.freedBytes)}, ` +
+      `${preview.remainingCount} sets remain`,
+  )
+  report.check(preview.deletable && preview.exact, 'the preview allows it and is exact')
+  return preview
+}
+
+async function deleteSet(
+  stage: Stage,
+  client: DeletionClient,
+  { pair }: Instances,
+  setId: string,
+): Promise<void> {
+  const { status, code, requestId } = await client.deleteBackup(pair, [setId])
+  stage.report.check(
+    status === 200 && code === null,
+    `DeleteBackup of set ${setId} with ${client.name}: HTTP ${status}, RequestId ${requestId}`,
+  )
+}
+
+async function deleteAgain(
+  stage: Stage,
+  client: DeletionClient,
+  { pair }: Instances,
+  setId: string,
+): Promise<void> {
+  const { status, code } = await client.deleteBackup(pair, [setId])
+  stage.report.check(
+    status === 404 && code === 'InvalidBackupSetID.NotFound',
+    `the same again: HTTP ${status}, ${code}`,
+  )
+}
+
+/** Predicted = what the catalogue no longer counts = what is gone from the file system. */
+function compare(stage: Stage, preview: Preview, before: Count, after: Count): number {
+  const { report } = stage
+  const byCatalogue = before.catalogue - after.catalogue
+  const byFileSystem = before.fileSystem - after.fileSystem
+  report.table([
+    ['predicted', exactBytes(preview.freedBytes)],
+    ['by the catalogue', exactBytes(byCatalogue)],
+    ['by the file system (Σ st_size)', exactBytes(byFileSystem)],
+  ])
+  report.check(
+    preview.freedBytes === byCatalogue && byCatalogue === byFileSystem,
+    `all three are equal, ${mebibytes(byFileSystem)} came back`,
+  )
+  return byFileSystem
+}
+
+async function countBytes(stage: Stage, instances: Instances): Promise<Count> {
+  return {
+    catalogue: await catalogueBytes(stage, instances),
+    fileSystem: await sumFileSizes(stage.service.setup.storageDirectory),
+  }
+}
+
+async function verify(stage: Stage): Promise<void> {
+  const { report } = stage
+  report.progress('holdfast verify')
+  // It exits with 1, and is a failure, when anything differs.
+  const found = JSON.parse(await operate(stage, ['verify'])) as Record<string, number>
+  report.check(
+    found['catalogueBytes'] === found['storageBytes'],
+    `holdfast verify: ${found['sets']} sets, ${found['objects']} objects, ` +
+      `${exactBytes(found['storageBytes'] ?? 0)} in the catalogue and on disk, no problems`,
+  )
+}
+
+async function reclaimFinished(stage: Stage, setId: string, from: number): Promise<void> {
+  await logged(stage, 'reclaim finished', setId, from)
+}
+
+/** The service's log tells what it does; nothing here decides whether it was right. */
+async function logged(stage: Stage, message: string, setId: string, from: number): Promise<void> {
+  const { service, signal } = stage
+  const matches = (line: Readonly<Record<string, unknown>>) =>
+    line['message'] === message &&
+    Array.isArray(line['backupIds']) &&
+    line['backupIds'].map(String).includes(setId)
+  await awaitLogLine(service.setup.logFile, from, matches, RECLAIM_TIMEOUT_MS, signal)
+}
