@@ -71,7 +71,8 @@ export function createChunkLoader(
         const facts = { codec: chunk.codec, rawBytes, hash: ref.hash }
         const raw = decodeChunk(chunk.stored, facts, key)
         if (!raw) throw damaged(chunk)
-        results[chunk.order] = raw
+        // A copy: what was read with it must not be kept alive by a small piece.
+        results[chunk.order] = new Uint8Array(raw)
       }
       return results
     },

@@ -12,7 +12,7 @@ import {
   readTestSet,
   writeTestSet,
 } from '../testing/open-test-repository.ts'
-import { randomSource } from '../testing/random-source.ts'
+import { pseudoRandom } from '../testing/pseudo-random.ts'
 import type { MemoryTree } from '../testing/tree-history.ts'
 import { changeTree, entriesOf, firstTree } from '../testing/tree-history.ts'
 
@@ -28,7 +28,7 @@ interface Kept {
 for (const seed of SEEDS) {
   test(`every set of a random history restores, and intervals are exact (seed ${seed})`, async () => {
     await using opened = await openTestRepository()
-    const random = randomSource(seed)
+    const random = pseudoRandom(seed)
     const kept: Kept[] = []
     let tree = firstTree(random)
     for (let number = 1; number <= SETS; number += 1) {

@@ -123,9 +123,9 @@ export function decodePackFooter(bytes: Buffer, object: string): number {
   return bytes.readUInt32LE(0)
 }
 
-/** Whether header and index are those that the footer was written for. */
+/** Whether header and index are those that the footer was written for, to the last bit. */
 export function footerMatches(footer: Buffer, header: Buffer, index: Buffer): boolean {
-  return footer.subarray(FOOTER_HASH_AT, FOOTER_HASH_AT + 32).equals(fixedHash(header, index))
+  return footer.equals(encodePackFooter(header, index))
 }
 
 function fixedHash(header: Buffer, index: Buffer): Buffer {

@@ -117,12 +117,27 @@ async function loadWindow(
 ): Promise<readonly LoadedStep[]> {
   const wanted = window.flatMap((step) => ('chunk' in step ? [step.chunk] : []))
   const loaded = (await loader.loadData(series, wanted, signal)).values()
-  return window.map((step) => {
-    if ('entry' in step) return step
+  const steps: LoadedStep[] = []
+  for (const step of window) {
+    if ('entry' in step) {
+      steps.push(step)
+      continue
+    }
     const { value: bytes } = loaded.next()
     invariant(bytes, 'every chunk that was asked for was loaded')
-    return { bytes }
-  })
+    const joined = joinedWith(steps.at(-1), bytes)
+    if (joined) steps.splice(-1, 1, { bytes: joined })
+    else steps.push({ bytes })
+  }
+  return steps
+}
+
+/** Chunks that lie together in memory become one block: fewer, larger writes for the consumer. */
+function joinedWith(last: LoadedStep | undefined, bytes: Uint8Array): Uint8Array | null {
+  if (!last || !('bytes' in last) || last.bytes.buffer !== bytes.buffer) return null
+  const { byteOffset, length } = last.bytes
+  if (byteOffset + length !== bytes.byteOffset) return null
+  return new Uint8Array(bytes.buffer, byteOffset, length + bytes.length)
 }
 
 function restoredFile(

@@ -1,5 +1,5 @@
 import type { TreeEntry } from '../base/file-tree.ts'
-import type { RandomSource } from './random-source.ts'
+import type { PseudoRandom } from './pseudo-random.ts'
 
 /** A tree of files in memory that changes from set to set as a database's directory may. */
 export type MemoryTree = Map<string, MemoryNode>
@@ -41,7 +41,7 @@ const FOLDERS = [
   '\ufb01',
 ]
 
-export function firstTree(random: RandomSource): MemoryTree {
+export function firstTree(random: PseudoRandom): MemoryTree {
   const tree: MemoryTree = new Map()
   for (const folder of FOLDERS) tree.set(folder, { kind: 'directory', mode: 0o700 })
   for (let count = 0; count < 40; count += 1) addFile(tree, random)
@@ -49,19 +49,22 @@ export function firstTree(random: RandomSource): MemoryTree {
 }
 
 /** The next set's tree: some of everything that makes places appear, change and go. */
-export function changeTree(before: MemoryTree, random: RandomSource): MemoryTree {
+export function changeTree(before: MemoryTree, random: PseudoRandom): MemoryTree {
   const tree: MemoryTree = new Map(before)
   for (const [path, node] of before) {
-    if (node.kind === 'file' && random.chance(0.35)) changeFile(tree, path, node, random)
-    else if (node.kind === 'link' && random.chance(0.3)) tree.delete(path)
+    if (node.kind === 'file' && random.once(3)) changeFile(tree, path, node, random)
+    else if (node.kind === 'directory' && path.includes('/') && random.once(8)) {
+      for (const inside of tree.keys()) if (inside.startsWith(`${path}/`)) tree.delete(inside)
+      tree.set(path, { kind: 'file', mode: 0o600, content: newContent(random) })
+    } else if (node.kind === 'link' && random.once(3)) tree.delete(path)
   }
   for (let count = random.below(6); count > 0; count -= 1) addFile(tree, random)
-  if (random.chance(0.5)) tree.set('link', { kind: 'link', mode: 0o777, target: '/elsewhere' })
+  if (random.once(2)) tree.set('link', { kind: 'link', mode: 0o777, target: '/elsewhere' })
   return tree
 }
 
 /** The entries as a server sends them: folders first, otherwise in no order, in odd blocks. */
-export function* entriesOf(tree: MemoryTree, random: RandomSource): Iterable<TreeEntry> {
+export function* entriesOf(tree: MemoryTree, random: PseudoRandom): Iterable<TreeEntry> {
   const nodes = [...tree].map(([path, node]) => ({ path, node, rank: random.below(1000) }))
   const depth = (path: string): number => path.split('/').length
   nodes.sort((left, right) =>
@@ -79,7 +82,7 @@ export function* entriesOf(tree: MemoryTree, random: RandomSource): Iterable<Tre
   }
 }
 
-async function* inBlocks(content: Buffer, random: RandomSource): AsyncIterable<Uint8Array> {
+async function* inBlocks(content: Buffer, random: PseudoRandom): AsyncIterable<Uint8Array> {
   for (let at = 0; at < content.length; ) {
     const length = random.pick([0, 1, 500, CHUNK, 65536, 100_000])
     yield content.subarray(at, at + length)
@@ -87,10 +90,10 @@ async function* inBlocks(content: Buffer, random: RandomSource): AsyncIterable<U
   }
 }
 
-function addFile(tree: MemoryTree, random: RandomSource): void {
+function addFile(tree: MemoryTree, random: PseudoRandom): void {
   const path = `${random.pick(FOLDERS)}/${random.pick(['', 'a', 'b-', 'z.'])}${random.below(300)}`
-  const present = tree.get(path)
-  if (present?.kind === 'directory') return
+  const folder = tree.get(path.slice(0, path.lastIndexOf('/')))
+  if (folder?.kind !== 'directory' || tree.get(path)?.kind === 'directory') return
   tree.set(path, { kind: 'file', mode: 0o600, content: newContent(random) })
 }
 
@@ -98,7 +101,7 @@ function changeFile(
   tree: MemoryTree,
   path: string,
   node: MemoryNode & { readonly kind: 'file' },
-  random: RandomSource,
+  random: PseudoRandom,
 ): void {
   const { mode } = node
   const act = random.pick(['spots', 'spots', 'append', 'truncate', 'replace', 'remove', 'folder'])
@@ -123,13 +126,16 @@ function changeFile(
   }
 }
 
-/** Half of it compresses, like pages; some is equal at different places. */
-function newContent(random: RandomSource): Buffer {
-  const length = random.chance(0.7) ? random.below(5 * CHUNK) : random.pick(LENGTHS)
-  if (random.chance(0.1)) return Buffer.alloc(length)
-  const page = Buffer.concat([random.bytes(3000), Buffer.alloc(5192)])
-  const content = Buffer.alloc(length)
-  for (let at = 0; at < length; at += page.length) {
+function newContent(random: PseudoRandom): Buffer {
+  const length = random.once(3) ? random.pick(LENGTHS) : random.below(5 * CHUNK)
+  return random.once(10) ? Buffer.alloc(length) : pageContent(random, length)
+}
+
+/** Pages of which a third does not compress and no two are equal. */
+export function pageContent(random: PseudoRandom, lengthBytes: number): Buffer {
+  const page = Buffer.concat([random.bytes(Math.min(lengthBytes, 3000)), Buffer.alloc(5192)])
+  const content = Buffer.alloc(lengthBytes)
+  for (let at = 0; at < lengthBytes; at += page.length) {
     page.writeUInt32LE(random.below(2 ** 32), 8)
     page.copy(content, at)
   }
