@@ -76,6 +76,7 @@ async function answer<Needs>(
 ): Promise<Rendered> {
   const arrival = readArrival(incoming)
   if (asksNothing(arrival)) {
+    await api.beforeRequest()
     const body = JSON.stringify(api.information())
     return { contentType: 'application/json;charset=utf-8', body }
   }

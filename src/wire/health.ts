@@ -9,8 +9,8 @@ export interface Probe {
 
 export interface Health {
   readonly status: 'ok' | 'failing'
-  /** Names only: the reasons are for the log. */
-  readonly failed: readonly string[]
+  /** By the probe's name; the reasons are for the log. */
+  readonly checks: Readonly<Record<string, 'ok' | 'failing'>>
 }
 
 const PROBE_TIMEOUT_MS = 3000
@@ -31,8 +31,11 @@ export function createHealthCheck(probes: readonly Probe[], log: Logger): () => 
 
 async function runProbes(probes: readonly Probe[], log: Logger): Promise<Health> {
   const outcomes = await Promise.all(probes.map((probe) => succeeds(probe, log)))
-  const failed = probes.filter((_, index) => !outcomes[index]).map(({ name }) => name)
-  return { status: failed.length === 0 ? 'ok' : 'failing', failed }
+  const checks = probes.map(
+    ({ name }, index) => [name, outcomes[index] ? 'ok' : 'failing'] as const,
+  )
+  const status = outcomes.every((good) => good) ? 'ok' : 'failing'
+  return { status, checks: Object.fromEntries(checks) }
 }
 
 async function succeeds(probe: Probe, log: Logger): Promise<boolean> {

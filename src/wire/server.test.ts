@@ -102,8 +102,9 @@ describe('the server', () => {
       fetch(`${sick.url}/healthz`),
       fetch(`${service.url}/healthz`),
     ])
-    assert.deepEqual([good.status, await good.json()], [200, { status: 'ok' }])
-    const failing = { status: 'failing', failed: ['queue', 'storage'] }
+    assert.deepEqual([good.status, await good.json()], [200, { status: 'ok', checks: {} }])
+    const checks = { queue: 'failing', storage: 'failing', catalogue: 'ok' }
+    const failing = { status: 'failing', checks }
     assert.deepEqual([bad.status, await bad.json()], [503, failing])
   })
 

@@ -103,9 +103,9 @@ function addRoutes<Needs>(app: FastifyInstance, api: Api<Needs>, probes: readonl
   const health = createHealthCheck(probes, api.log)
   app.all('/', async (request, reply) => send(reply, await answerCall(incomingOf(request), api)))
   app.get('/healthz', async (_request, reply) => {
-    const { status, failed } = await health()
-    reply.code(status === 'ok' ? 200 : 503)
-    return status === 'ok' ? { status } : { status, failed }
+    const seen = await health()
+    reply.code(seen.status === 'ok' ? 200 : 503)
+    return seen
   })
   app.get('/troubleshoot', (request, reply) => {
     const page = troubleshootingPage(new URL(request.raw.url ?? '/', 'http://host').searchParams)

@@ -1,0 +1,179 @@
+import assert from 'node:assert/strict'
+import { mkdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import pg from 'pg'
+import { itemsOf, type Reply, ServiceProcess, until } from '../../src/testing/service-process.ts'
+import { sizeOfFiles } from '../../src/testing/storage-size.ts'
+
+let service: ServiceProcess
+let pair: string
+
+before(async () => {
+  service = await ServiceProcess.open('service-life')
+  pair = await service.succeed(
+    'instance',
+    'create',
+    '--engine',
+    'PostgreSQL',
+    '--engine-version',
+    '18',
+  )
+})
+
+after(async () => {
+  await service[Symbol.asyncDispose]()
+})
+
+async function query(text: string): Promise<pg.QueryResult> {
+  const client = new pg.Client({
+    connectionString: await service.succeed('instance', 'connect', pair),
+  })
+  await client.connect()
+  try {
+    return await client.query(text)
+  } finally {
+    await client.end()
+  }
+}
+
+async function statusOf(): Promise<unknown> {
+  const shown = await service.ask('DescribeDBInstanceAttribute', { DBInstanceId: pair })
+  return itemsOf(shown, 'DBInstanceAttribute')[0]?.['DBInstanceStatus']
+}
+
+/** The pid of the primary's postmaster. */
+async function primaryPid(): Promise<number> {
+  const file = `select split_part(pg_read_file('postmaster.pid'), E'\\n', 1)::int as pid`
+  return (await query(file)).rows[0].pid as number
+}
+
+test('health names catalogue, queue and storage; GET / shows the development clock', async () => {
+  const health = (await (await fetch(`${service.endpoint}/healthz`)).json()) as Reply
+  assert.equal(health['status'], 'ok')
+  for (const name of ['catalogue', 'queue', 'storage']) {
+    assert.match(JSON.stringify(health), new RegExp(name))
+  }
+  await service.succeed('clock', 'advance', '1d')
+  const root = (await (await fetch(service.endpoint)).json()) as Reply
+  assert.ok(Number(root['DevelopmentClockOffsetSeconds']) >= 86400)
+})
+
+test('a second service on the same data folder says so and exits', async () => {
+  const { code, stderr } = await service.run('serve', '--development-clock')
+  assert.equal(code, 1)
+  assert.match(stderr, /another process serves the data folder/)
+  assert.equal((await fetch(`${service.endpoint}/healthz`)).status, 200)
+})
+
+test('SIGTERM stops everything that was started, with exit code 0', async () => {
+  const primary = await primaryPid()
+  assert.equal(await service.stop('SIGTERM'), 0)
+  await assert.rejects(stat(`/proc/${primary}`))
+  assert.doesNotMatch(await service.log(), /testAccessKeySecret/)
+  await service.start()
+  await until(async () => (await statusOf()) === 'Running', 'the pair runs again')
+  await until(
+    () =>
+      query('select 1')
+        .then(() => true)
+        .catch(() => false),
+    'it answers',
+  )
+})
+
+test('a data folder with a development clock is refused without it', async () => {
+  await service.stop('SIGTERM')
+  const { code, stderr } = await service.run('serve')
+  assert.equal(code, 1)
+  assert.match(stderr, /was made with a development clock/)
+  await service.start()
+})
+
+test('the clock never goes back and survives restarts', async () => {
+  const before = await service.succeed('clock', 'advance', '1h')
+  await service.stop('SIGTERM')
+  assert.equal((await service.run('clock', 'advance', '-1h')).code, 2)
+  // Without a running service the command starts the catalogue itself.
+  const seconds = (text: string) => Number(/([\d.]+) s ahead/.exec(text)?.[1])
+  assert.equal(seconds(await service.succeed('clock', 'advance', '1s')), seconds(before) + 1)
+  await service.start()
+})
+
+test('a crashed database server is started again', async () => {
+  await until(
+    () =>
+      query('select 1')
+        .then(() => true)
+        .catch(() => false),
+    'it answers',
+  )
+  const primary = await primaryPid()
+  process.kill(primary, 'SIGKILL')
+  await until(async () => {
+    const pid = await primaryPid().catch(() => primary)
+    return pid !== primary
+  }, 'another primary answers')
+  await until(async () => (await statusOf()) === 'Running', 'the status is Running')
+})
+
+test('SIGKILL leaves servers running, and the next start takes over from them', async () => {
+  await until(
+    () =>
+      query('select 1')
+        .then(() => true)
+        .catch(() => false),
+    'it answers',
+  )
+  const primary = await primaryPid()
+  await service.stop('SIGKILL')
+  assert.ok(await stat(`/proc/${primary}`))
+  await service.start()
+  await until(async () => {
+    const pid = await primaryPid().catch(() => primary)
+    return pid !== primary
+  }, 'a supervised primary answers')
+})
+
+test('a cancelled backup leaves a failed run with its cause, no set and no bytes', async () => {
+  await until(async () => (await statusOf()) === 'Running', 'the pair runs')
+  await query(
+    'create table big as select g, md5(g::text) a, md5((g+1)::text) b from generate_series(1, 900000) g',
+  )
+  const before = await sizeOfFiles(service.storageFolder)
+  const { BackupJobId } = await service.ask('CreateBackup', { DBInstanceId: pair })
+  const again = await service.call('CreateBackup', { DBInstanceId: pair })
+  assert.equal((again.parsed as Reply)['Code'], 'BackupJobExists')
+  const job = { DBInstanceId: pair, BackupJobId: String(BackupJobId) }
+  await until(async () => {
+    const [task] = itemsOf(await service.ask('DescribeBackupTasks', job), 'BackupJob')
+    return task?.['BackupStatus'] === 'Uploading'
+  }, 'the backup uploads')
+  assert.equal(await service.succeed('backup', 'cancel', pair, String(BackupJobId)), 'Failed')
+  assert.equal(await sizeOfFiles(service.storageFolder), before)
+  const [failed] = itemsOf(await service.ask('DescribeBackups', { DBInstanceId: pair }), 'Backup')
+  assert.equal(failed?.['BackupStatus'], 'Failed')
+  assert.equal(failed?.['StoreStatus'], 'Disabled')
+  assert.equal(failed?.['FailureReason'], 'cancelled on request')
+  const refused = await service.call('DeleteBackup', {
+    DBInstanceId: pair,
+    BackupId: String(failed?.['BackupId']),
+  })
+  assert.equal((refused.parsed as Reply)['Code'], 'OperationDenied.BackupSetDeleteNotSupport')
+  await service.succeed('clock', 'advance', '8d')
+  const listed = itemsOf(await service.ask('DescribeBackups', { DBInstanceId: pair }), 'Backup')
+  assert.deepEqual(listed, [])
+})
+
+test('restores refuse what is not empty, and what is not there', async () => {
+  const set = await service.succeed('backup', 'create', pair)
+  const full = join(service.folder, 'full')
+  await mkdir(join(full, 'something'), { recursive: true })
+  const restore = (id: string, directory: string) =>
+    service.run('restore', '--backup-id', id, '--target-directory', directory)
+  assert.match((await restore(set, full)).stderr, /is not empty/)
+  const none = join(service.folder, 'none')
+  assert.match((await restore('99', none)).stderr, /no restorable backup set 99/)
+  await assert.rejects(stat(none))
+  assert.equal((await restore(set, none)).code, 0)
+})
