@@ -105,7 +105,7 @@ function checkView(view: SeriesView, chunks: readonly Chunk[], kept: readonly nu
 }
 
 for (let seed = 1; seed <= 50; seed += 1) {
-  test(`I4: what is foretold one by one is what one by one does (seed ${seed})`, () => {
+  test(`I6: what is foretold one by one is what one by one does (seed ${seed})`, () => {
     const { kept, chunks } = randomSeries(seed)
     const view = viewOf(kept, chunks)
     const [first = 1, second = 2] = kept

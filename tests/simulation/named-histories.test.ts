@@ -151,7 +151,7 @@ test('H6: a deleted base that its successor outlives gives back what only it use
   await settle(history)
 })
 
-test('I4: a batch frees what was foretold, also behind a deletion that has not been purged', async () => {
+test('I6: a batch frees what was foretold, also behind a deletion that has not been purged', async () => {
   const history = await History.start(parts)
   const made: Made[] = []
   for (let index = 0; index < 6; index += 1) {
