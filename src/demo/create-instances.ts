@@ -1,3 +1,4 @@
+import type { Secret } from '../base/secret.ts'
 import { mebibytes } from './report.ts'
 import { describeInstance } from './signed-api.ts'
 import { withDatabase } from './sql-client.ts'
@@ -22,7 +23,8 @@ export async function createInstances(stage: Stage): Promise<Instances> {
     const { ConnectionString, Port, EngineVersion } = await describeInstance(api, id)
     report.line(`${id}  PostgreSQL ${EngineVersion} at ${ConnectionString}:${Port}, ${about}`)
   }
-  await fillTables(stage, pair)
+  const url = await connectionUrl(stage, pair)
+  await fillTables(stage, url)
   await api.ask('ModifyBackupPolicy', {
     DBInstanceId: pair,
     BackupRetentionPeriod: RETENTION_DAYS,
@@ -32,7 +34,7 @@ export async function createInstances(stage: Stage): Promise<Instances> {
     policy['BackupRetentionPeriod'] === RETENTION_DAYS,
     `ModifyBackupPolicy: data retention ${policy['BackupRetentionPeriod']} days`,
   )
-  return { pair, basic }
+  return { pair, basic, url }
 }
 
 async function createInstance(stage: Stage, category: string, about: string): Promise<string> {
@@ -41,10 +43,10 @@ async function createInstance(stage: Stage, category: string, about: string): Pr
   return (await operate(stage, words)).trim()
 }
 
-async function fillTables(stage: Stage, pair: string): Promise<void> {
+async function fillTables(stage: Stage, url: Secret<string>): Promise<void> {
   const { report, scale, signal } = stage
   report.progress('filling the tables')
-  await withDatabase(await connectionUrl(stage, pair), signal, async (client) => {
+  await withDatabase(url, signal, async (client) => {
     await createTables(client, scale)
     const ledger = await tableBytes(client, 'ledger')
     const stock = await tableBytes(client, 'stock')

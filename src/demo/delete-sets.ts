@@ -75,6 +75,9 @@ async function showPreview(stage: Stage, { pair }: Instances, setId: string): Pr
     `  releases ${exactBytes(preview.releasedBytes)}, frees ${exactBytes(preview.freedBytes)}, ` +
       `${preview.remainingCount} sets remain`,
   )
+  if (preview.freedBytes < preview.releasedBytes) {
+    report.line('  (the rest lies in packs of which more than half is in use)')
+  }
   report.check(preview.deletable && preview.exact, 'the preview allows it and is exact')
   return preview
 }

@@ -68,7 +68,7 @@ async function runParts(stage: Stage): Promise<{ instances: Instances; kept: str
   const instances = await createInstances(stage)
 
   report.part('Five backup sets, a day apart')
-  const taken = await takeSets(stage, instances.pair)
+  const taken = await takeSets(stage, instances)
   const [first, second, third, , fifth] = taken.map((set) => set.id)
   invariant(first && second && third && fifth, 'five sets were taken')
   const basicSet = await takeBasicSet(stage, instances.basic)
@@ -94,7 +94,7 @@ async function runParts(stage: Stage): Promise<{ instances: Instances; kept: str
 
   report.part('Every kept set is restored and a server started on it')
   const kept = taken.filter((set) => set.id !== first && set.id !== third)
-  await restoreSets(stage, instances.pair, kept)
+  await restoreSets(stage, instances, kept)
   return { instances, kept: second }
 }
 

@@ -19,6 +19,8 @@ export interface Stage {
 export interface Instances {
   readonly pair: string
   readonly basic: string
+  /** The URL of the pair's primary, password included. */
+  readonly url: Secret<string>
 }
 
 /** Runs `holdfast <words>` as an operator of this service would. */

@@ -1,10 +1,11 @@
+import type { Client } from 'pg'
 import { mebibytes } from './report.ts'
 import { describeInstance, listSets, takeSet } from './signed-api.ts'
 import { withDatabase } from './sql-client.ts'
 import type { Instances, Stage } from './stage.ts'
-import { advanceClock, connectionUrl } from './stage.ts'
+import { advanceClock } from './stage.ts'
 import { checksumTables, type TableChecksum } from './table-checksums.ts'
-import { workADay } from './workload.ts'
+import { endTheDay, workADay } from './workload.ts'
 
 /** A set of the pair, and what every table held when it was taken. */
 export interface TakenSet {
@@ -16,25 +17,35 @@ export interface TakenSet {
 const SETS = 5
 
 /** Takes five sets, a day apart, with changes between them; leaves the clock at day 4. */
-export async function takeSets(stage: Stage, pair: string): Promise<readonly TakenSet[]> {
-  const { report, scale, signal, api } = stage
-  const url = await connectionUrl(stage, pair)
+export async function takeSets(stage: Stage, instances: Instances): Promise<readonly TakenSet[]> {
+  const { report, signal, api } = stage
   const taken: TakenSet[] = []
   for (let day = 0; day < SETS; day += 1) {
-    const checksums = await withDatabase(url, signal, async (client) => {
-      report.progress(`day ${day}: the tables change`)
-      if (day > 0) await workADay(client, scale, day)
-      return await checksumTables(client)
-    })
+    report.progress(`day ${day}: the tables change`)
+    const [checksums] = await Promise.all([
+      withDatabase(instances.url, signal, (client) => spendDay(client, stage, day)),
+      day > 0 ? advanceClock(stage, '1d') : null,
+    ])
     const started = performance.now()
     const onProgress = (text: string) => report.progress(`day ${day}: ${text}`)
-    const id = await takeSet(api, pair, onProgress, signal)
+    const id = await takeSet(api, instances.pair, onProgress, signal)
     const seconds = ((performance.now() - started) / 1000).toFixed(1)
     report.line(`day ${day}: set ${id} taken in ${seconds} s`)
     taken.push({ id, day, checksums })
-    if (day < SETS - 1) await advanceClock(stage, '1d')
   }
   return taken
+}
+
+/** Gives the checksums of what the tables hold in the end. */
+async function spendDay(
+  client: Client,
+  { scale }: Stage,
+  day: number,
+): Promise<readonly TableChecksum[]> {
+  if (day > 0) await workADay(client, scale, day)
+  const checksums = await checksumTables(client)
+  await endTheDay(client)
+  return checksums
 }
 
 /** Takes the Basic instance's only set. */

@@ -15,7 +15,7 @@ const MIB = 2 ** 20
 
 export const SCALES: Readonly<Record<'small' | 'full', Scale>> = {
   full: { ledgerBytes: 120 * MIB, stockBytes: 80 * MIB, freedBytesMin: 60 * MIB },
-  small: { ledgerBytes: 24 * MIB, stockBytes: 16 * MIB, freedBytesMin: 12 * MIB },
+  small: { ledgerBytes: 12 * MIB, stockBytes: 24 * MIB, freedBytesMin: 15 * MIB },
 }
 
 /** Seven rows of about 1100 bytes fill a page of 8 KiB. */
@@ -70,7 +70,6 @@ export async function createTables(client: Client, scale: Scale): Promise<void> 
   }
   // As they would be after a while in use: otherwise the first days would change every page again.
   await client.query('vacuum (freeze, analyze)')
-  await checkpoint(client)
 }
 
 /** A day's work: spots all over the ledger change, the stock is loaded anew. */
@@ -82,14 +81,14 @@ export async function workADay(client: Client, scale: Scale, day: number): Promi
   )
   await client.query('truncate stock')
   await fill(client, 'stock', scale.stockBytes, `day ${day}`)
-  await checkpoint(client)
 }
 
 /**
  * A server writes its changes from the log into the tables' files every few minutes, many times a
- * day; this day lasts seconds, and sets would otherwise hold every day so far as log alone.
+ * day; this day lasts seconds, and sets would otherwise hold its changes twice: as log, and later
+ * as files. To be called after the last reading as well, which marks rows that it is first to see.
  */
-async function checkpoint(client: Client): Promise<void> {
+export async function endTheDay(client: Client): Promise<void> {
   await client.query('checkpoint')
 }
 
