@@ -1,24 +1,16 @@
-import { backup } from './backup.ts'
-import { call } from './call.ts'
-import { clock } from './clock.ts'
-import { demo } from './demo.ts'
-import { instance } from './instance.ts'
-import { restore } from './restore.ts'
-import { serve } from './serve.ts'
-import { verify } from './verify.ts'
-
 /** Gets the words after its name; gives an exit code, or nothing for 0. */
 export type Command = (words: readonly string[], signal: AbortSignal) => Promise<number | undefined>
 
-export const COMMANDS: Readonly<Record<string, Command>> = {
-  serve,
-  call,
-  instance,
-  backup,
-  restore,
-  clock,
-  verify,
-  demo,
+/** Loaded when asked for: a client command needs neither the service nor its libraries. */
+export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  serve: async () => (await import('./serve.ts')).serve,
+  call: async () => (await import('./call.ts')).call,
+  instance: async () => (await import('./instance.ts')).instance,
+  backup: async () => (await import('./backup.ts')).backup,
+  restore: async () => (await import('./restore.ts')).restore,
+  clock: async () => (await import('./clock.ts')).clock,
+  verify: async () => (await import('./verify.ts')).verify,
+  demo: async () => (await import('./demo.ts')).demo,
 }
 
 export const USAGE = `Usage: holdfast <command>

@@ -1,4 +1,3 @@
-import { openWorkbench } from '../app/workbench.ts'
 import { Fault } from '../base/fault.ts'
 import { readArguments, UsageError } from './arguments.ts'
 import { type Client, itemsOf, openClient, pollUntil, type Reply } from './client.ts'
@@ -42,6 +41,8 @@ export async function instance(words: readonly string[], signal: AbortSignal): P
 async function connect(words: readonly string[], signal: AbortSignal): Promise<undefined> {
   const [id] = words
   if (!id) throw new UsageError('instance connect needs an instance')
+  // Loaded here: the other verbs are clients.
+  const { openWorkbench } = await import('../app/workbench.ts')
   await using workbench = await openWorkbench(requireConfig(), operatorLog(), signal)
   process.stdout.write(`${(await workbench.connectionUrl(id)).reveal()}\n`)
 }

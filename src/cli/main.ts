@@ -13,9 +13,10 @@ async function main(words: readonly string[]): Promise<number> {
     process.stdout.write(USAGE)
     return words.length === 0 ? 2 : 0
   }
-  const command = COMMANDS[name]
+  const load = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
   try {
-    if (!command) throw new UsageError(`there is no command ${name}`)
+    if (!load) throw new UsageError(`there is no command ${name}`)
+    const command = await load()
     return (await command(rest, stopping.signal)) ?? 0
   } catch (error) {
     return report(error, stopping.signal.aborted)

@@ -40,7 +40,7 @@ export class ServiceProcess implements AsyncDisposable {
     this.#stack = stack
     this.#reaper = reaper
     this.environment = {
-      PATH: process.env['PATH'] ?? '/usr/bin:/bin',
+      PATH: '/usr/bin:/bin',
       HOLDFAST_DATA: this.dataFolder,
       HOLDFAST_LISTEN: `127.0.0.1:${port}`,
       HOLDFAST_ACCESS_KEY_ID: 'testAccessKeyId',
