@@ -7,7 +7,7 @@ import { eachBounded } from './bounded-work.ts'
 import type { ChunkAtPlace } from './chunk-ref.ts'
 import { decodeChunk } from './codec.ts'
 import type { ChunkCodec, CodecBatch } from './codec-batch.ts'
-import { addStored, batchBytes, batchHasRoom, emptyBatch, readRow } from './codec-batch.ts'
+import { addStored, BATCH_CHUNKS_MAX, batchBytes, emptyBatch, readRow } from './codec-batch.ts'
 import type { CodecPool } from './codec-pool.ts'
 import type { OpenPack, PackShelf } from './pack-shelf.ts'
 import { coalesce } from './read-plan.ts'
@@ -132,18 +132,18 @@ async function readFrom(
 function intoBatches(
   chunks: readonly StoredChunk[],
 ): readonly { readonly batch: CodecBatch; readonly members: readonly StoredChunk[] }[] {
-  const batches: { batch: CodecBatch; members: StoredChunk[] }[] = []
-  for (const chunk of chunks) {
-    let last = batches.at(-1)
-    if (!last || !batchHasRoom(last.batch, chunk.stored.length)) {
-      last = { batch: emptyBatch(), members: [] }
-      batches.push(last)
+  return cutAt(chunks, BATCH_CHUNKS_MAX).map((members) => {
+    const batch = emptyBatch(members.reduce((total, { stored }) => total + stored.length, 0))
+    for (const { stored, codec, wanted } of members) {
+      addStored(batch, stored, { rawBytes: wanted.rawBytes, codec, hash: wanted.ref.hash })
     }
-    const { ref, rawBytes } = chunk.wanted
-    addStored(last.batch, chunk.stored, { rawBytes, codec: chunk.codec, hash: ref.hash })
-    last.members.push(chunk)
-  }
-  return batches
+    return { batch, members }
+  })
+}
+
+function cutAt<Item>(items: readonly Item[], count: number): readonly (readonly Item[])[] {
+  const cuts = Math.ceil(items.length / count)
+  return Array.from({ length: cuts }, (_, cut) => items.slice(cut * count, (cut + 1) * count))
 }
 
 function damaged({ object, wanted }: StoredChunk): Fault {

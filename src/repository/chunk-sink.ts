@@ -1,7 +1,14 @@
 import type { ChunkAtPlace, ChunkRef } from './chunk-ref.ts'
 import { chunkCost } from './chunk-ref.ts'
 import type { CodecBatch } from './codec-batch.ts'
-import { addRaw, batchBytes, batchHasRoom, emptyBatch, readRow } from './codec-batch.ts'
+import {
+  addRaw,
+  batchBytes,
+  batchHasRoom,
+  clearedBatch,
+  emptyBatch,
+  readRow,
+} from './codec-batch.ts'
 import type { CodecPool } from './codec-pool.ts'
 import type { FinishedPack, OpenPacks } from './open-packs.ts'
 import type { PackKind } from './pack-format.ts'
@@ -37,7 +44,7 @@ interface Draft {
 }
 
 /** Batches of this sink in the codec or waiting for their turn to be stored. */
-const BATCHES_MAX = 6
+const BATCHES_MAX = 4
 
 export function createChunkSink(
   codec: CodecPool,
@@ -47,6 +54,8 @@ export function createChunkSink(
   signal: AbortSignal,
 ): ChunkSink {
   const underWay: Promise<void>[] = []
+  // Buffers are large: made once and used again, they do not wait for the garbage collector.
+  const spare: CodecBatch[] = []
   let draft: Draft | null = null
   let newBytes = 0
 
@@ -69,6 +78,7 @@ export function createChunkSink(
   async function encodeAfter(previous: Promise<void>, { batch, chunks }: Draft): Promise<void> {
     const [encoded] = await Promise.all([codec.encode(batch, hashKey, signal), previous])
     await store(encoded, chunks)
+    spare.push(clearedBatch(encoded))
   }
 
   async function submit(): Promise<void> {
@@ -86,7 +96,7 @@ export function createChunkSink(
   return {
     async put({ kind, bytes, before, settled }) {
       if (draft && !batchHasRoom(draft.batch, bytes.length)) await submit()
-      draft ??= { batch: emptyBatch(), chunks: [] }
+      draft ??= { batch: spare.pop() ?? emptyBatch(), chunks: [] }
       const known = before?.rawBytes === bytes.length ? before.ref.hash : null
       addRaw(draft.batch, bytes, known)
       draft.chunks.push({ kind, before, settled })

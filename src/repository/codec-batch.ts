@@ -40,6 +40,11 @@ export function emptyBatch(bytesMax: number = BATCH_BYTES_MAX): CodecBatch {
   return { buffer: new ArrayBuffer(TABLE_BYTES + bytesMax), count: 0, usedBytes: 0 }
 }
 
+/** The same buffer, to be filled again. */
+export function clearedBatch({ buffer }: CodecBatch): CodecBatch {
+  return { buffer, count: 0, usedBytes: 0 }
+}
+
 export function batchHasRoom(batch: CodecBatch, length: number): boolean {
   const room = batch.buffer.byteLength - TABLE_BYTES - batch.usedBytes
   return batch.count < BATCH_CHUNKS_MAX && length <= room

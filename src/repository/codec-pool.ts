@@ -116,7 +116,10 @@ class ThreadPool implements CodecPool {
 }
 
 function startThread(thread: Thread): Worker {
-  const worker = new Worker(new URL('./codec-thread.ts', import.meta.url))
+  const worker = new Worker(new URL('./codec-thread.ts', import.meta.url), {
+    // Its garbage is buffers outside the heap: collected often, they do not pile up.
+    resourceLimits: { maxYoungGenerationSizeMb: 2 },
+  })
   let cause: unknown = null
   worker.on('message', ({ ticket, batch }: CodecReply) => {
     const answer = thread.pending.get(ticket)

@@ -43,12 +43,13 @@ export function encodeBatch(batch: CodecBatch, keyBytes: Uint8Array): CodecBatch
       check,
     })
     storedEnd += stored.length
+    freeNow(packed)
   }
   batch.usedBytes = storedEnd
   return batch
 }
 
-/** A batch of the raw bytes; rows whose bytes are not what the hash says are flagged. */
+/** A batch of the raw bytes, which replaces the given one; rows that fail their hash are flagged. */
 export function decodeBatch(batch: CodecBatch, keyBytes: Uint8Array): CodecBatch {
   const key = createSecretKey(keyBytes)
   const rows = Array.from({ length: batch.count }, (_, index) => readRow(batch, index))
@@ -56,10 +57,12 @@ export function decodeBatch(batch: CodecBatch, keyBytes: Uint8Array): CodecBatch
   for (const [index, row] of rows.entries()) {
     const bytes = decodeChunk(batchBytes(batch, row.offset, row.storedBytes), row, key)
     if (bytes) batchBytes(raw, raw.usedBytes, row.rawBytes).set(bytes)
+    if (bytes && row.codec === CODEC_ZSTD) freeNow(bytes)
     writeRow(raw, index, { ...row, offset: raw.usedBytes, flagged: bytes === null })
     raw.usedBytes += row.rawBytes
     raw.count += 1
   }
+  freeNow(new Uint8Array(batch.buffer))
   return raw
 }
 
@@ -90,4 +93,13 @@ function inflate(stored: Uint8Array, rawBytes: number): Uint8Array | null {
     // Not zstd, or longer than it may be: the caller reports the chunk by name.
     return null
   }
+}
+
+/**
+ * Gives a buffer's memory back at once: a thread's garbage of buffers is otherwise collected only
+ * when it has grown to 64 MiB. Buffers that Node shares among small values are left alone.
+ */
+function freeNow(bytes: Uint8Array): void {
+  const { buffer } = bytes
+  if (buffer instanceof ArrayBuffer && buffer.byteLength !== Buffer.poolSize) buffer.transfer(0)
 }

@@ -30,7 +30,7 @@ type Step = { readonly entry: ListEntry } | { readonly chunk: ChunkAtPlace }
 type LoadedStep = { readonly entry: ListEntry } | { readonly bytes: Uint8Array }
 
 /** Contents are read in windows of this much; two are held at once. */
-const WINDOW_BYTES = 8 * 1024 * 1024
+const WINDOW_BYTES = 4 * 1024 * 1024
 const WINDOW_STEPS_MAX = 4096
 
 async function* restoredEntries(
