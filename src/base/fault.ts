@@ -61,6 +61,8 @@ export function fileFault(error: unknown, doing: string): unknown {
 /** The message of anything thrown, with its causes, for a log line or a job's row. */
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
-  const cause = error.cause === undefined ? '' : ` (caused by: ${describeError(error.cause)})`
-  return `${error.message}${cause}`
+  if (error.cause === undefined) return error.message
+  const cause = describeError(error.cause)
+  // A message often quotes its cause already.
+  return error.message.includes(cause) ? error.message : `${error.message} (caused by: ${cause})`
 }

@@ -25,6 +25,19 @@ function parseBigint(text: string): number {
 }
 
 const INT8_OID = 20
+const INT8_ARRAY_OID = 1016
+
+/** Text of a `bigint[]` without nulls: `{1,2}`. */
+function parseBigints(text: string): readonly number[] {
+  return text === '{}' ? [] : text.slice(1, -1).split(',').map(parseBigint)
+}
+
+type Parser = (text: string) => unknown
+
+const PARSERS: ReadonlyMap<number, Parser> = new Map<number, Parser>([
+  [INT8_OID, parseBigint],
+  [INT8_ARRAY_OID, parseBigints],
+])
 
 export function connectionOptions(connection: Connection): pg.PoolConfig {
   return {
@@ -40,9 +53,8 @@ export function connectionOptions(connection: Connection): pg.PoolConfig {
 export function openPool(connection: Connection, onError: (error: Error) => void): pg.Pool {
   const types: pg.CustomTypesConfig = {
     getTypeParser: ((oid: number, format?: 'text' | 'binary') =>
-      oid === INT8_OID && format !== 'binary'
-        ? parseBigint
-        : pg.types.getTypeParser(oid, format as 'text')) as pg.CustomTypesConfig['getTypeParser'],
+      (format !== 'binary' && PARSERS.get(oid)) ||
+      pg.types.getTypeParser(oid, format as 'text')) as pg.CustomTypesConfig['getTypeParser'],
   }
   const pool = new pg.Pool({ ...connectionOptions(connection), max: 12, types })
   // An idle connection that dies (the server restarts) must not end the process.
