@@ -9,7 +9,7 @@ import { sumFileSizes } from './storage-size.ts'
 
 const RECLAIM_TIMEOUT_MS = 120_000
 /** The kill comes this long after the purge was decided, at most. */
-const KILL_DELAY_MAX_MS = 8
+const KILL_DELAY_MAX_MS = 20
 
 /** Bytes by two independent counts. */
 interface Count {
@@ -18,7 +18,7 @@ interface Count {
 }
 
 /** Deletes one set and lets the reclaim run; gives the bytes that came back. */
-export async function deleteOldest(
+export async function deleteUndisturbed(
   stage: Stage,
   instances: Instances,
   setId: string,

@@ -75,10 +75,9 @@ export async function showSets(
     ]),
   ])
   const enabled = sets.filter((set) => set.storeStatus === 'Enabled').map((set) => set.id)
-  const named = enabled.length === 0 ? 'no set' : `sets ${enabled.join(', ')}`
   report.check(
     enabled.join() === deletableIds.join(),
-    `${named} may be deleted by hand now (StoreStatus=Enabled)`,
+    `deletable by hand now (StoreStatus=Enabled): ${enabled.join(', ') || 'none'}`,
   )
 }
 

@@ -45,14 +45,15 @@ const HOW = [
   ...['on behalf of the buyer'],
 ]
 
-/** Where rows come from: prose of eight sentences, and the signature of whoever wrote it. */
+/** Where rows come from: prose of six sentences, and the signature of whoever wrote it. */
 const ROWS = `
   select n as id,
     timestamptz '2026-01-01' + n * interval '97 seconds' as written_at,
     'DE' || lpad((('x' || substr(encode(h, 'hex'), 1, 8))::bit(32)::bigint)::text, 12, '0') as account,
-    (select string_agg(($1::text[])[1 + get_byte(h, k)], ' ' order by k) from generate_series(8, 15) k) as note,
+    (select string_agg(($1::text[])[1 + get_byte(h, k)], ' ' order by k) from generate_series(8, 13) k) as note,
     translate(encode(h || sha512(h) || sha512(h || 'b') || sha512(h || 'c') || sha512(h || 'd')
-      || sha512(h || 'e'), 'base64'), E'\\n', '') as signature
+      || sha512(h || 'e') || sha512(h || 'f') || sha512(h || 'g'), 'base64'), E'\\n', '')
+      as signature
   from generate_series($3::int, $4::int) n,
     lateral (select sha512(convert_to($2::text || n, 'UTF8')) as h) seed`
 
