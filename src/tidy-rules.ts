@@ -36,7 +36,6 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   kysely: ['catalogue'],
   'pg-boss': ['catalogue'],
   fastify: ['wire'],
-  'fast-xml-parser': ['wire'],
   zod: ['wire', 'operations'],
   pino: ['base'],
   'tar-stream': ['engines/postgres'],
