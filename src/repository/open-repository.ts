@@ -16,7 +16,6 @@ export interface RepositoryOptions {
   /** For spooling lists that do not fit into memory; made when needed. */
   readonly scratchDirectory: string
   readonly log: Logger
-  readonly signal?: AbortSignal
 }
 
 /**
@@ -29,8 +28,7 @@ export async function openRepository(
   codec: CodecPool,
   options: RepositoryOptions,
 ): Promise<Repository> {
-  const signal = options.signal ?? new AbortController().signal
-  const { repositoryId, hashKey } = await readHeader(storage, signal)
+  const { repositoryId, hashKey } = await readHeader(storage, new AbortController().signal)
   const shelf = createPackShelf(storage, ledger, repositoryId, options.log)
   const loader = createChunkLoader(storage, shelf, codec, hashKey)
   const { scratchDirectory } = options
