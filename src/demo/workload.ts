@@ -15,7 +15,7 @@ const MIB = 2 ** 20
 
 export const SCALES: Readonly<Record<'small' | 'full', Scale>> = {
   full: { ledgerBytes: 120 * MIB, stockBytes: 80 * MIB, freedBytesMin: 60 * MIB },
-  small: { ledgerBytes: 12 * MIB, stockBytes: 24 * MIB, freedBytesMin: 15 * MIB },
+  small: { ledgerBytes: 8 * MIB, stockBytes: 16 * MIB, freedBytesMin: 12 * MIB },
 }
 
 /** Seven rows of about 1100 bytes fill a page of 8 KiB. */
