@@ -51,11 +51,8 @@ export async function deleteAcrossKill(
   await logged(stage, 'purge decided', setId, from)
   await pause(randomInt(KILL_DELAY_MAX_MS + 1), signal)
   await service.kill()
-  const back = before.fileSystem - (await sumFileSizes(service.setup.storageDirectory))
-  report.line(
-    `kill -9 of the service while it reclaims: ${exactBytes(back)} of ` +
-      `${exactBytes(preview.freedBytes)} were back`,
-  )
+  const shrunk = before.fileSystem - (await sumFileSizes(service.setup.storageDirectory))
+  report.line(`kill -9 of the service while it reclaims: ${describeShrinking(shrunk, preview)}`)
   report.progress('starting the service again')
   await service.start(signal)
   await reclaimFinished(stage, setId, from)
@@ -64,6 +61,13 @@ export async function deleteAcrossKill(
   await deleteAgain(stage, client, instances, setId)
   await verify(stage)
   return freed
+}
+
+function describeShrinking(shrunk: number, { freedBytes }: Preview): string {
+  if (shrunk >= freedBytes) return 'too late to interrupt it this time, all bytes were back'
+  if (shrunk >= 0) return `${exactBytes(shrunk)} of ${exactBytes(freedBytes)} were back`
+  // A pack that is rewritten is there twice until the old one goes.
+  return `no byte was back, ${exactBytes(-shrunk)} of a smaller pack were written`
 }
 
 async function showPreview(stage: Stage, { pair }: Instances, setId: string): Promise<Preview> {

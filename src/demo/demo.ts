@@ -58,7 +58,7 @@ export async function runDemo(options: DemoOptions, signal: AbortSignal): Promis
   return report.failures === 0 ? 0 : 1
 }
 
-/** The script of it; gives the newest set that is left and may be deleted or not. */
+/** The script of it; gives the instances and a kept set that may be deleted. */
 async function runParts(stage: Stage): Promise<{ instances: Instances; kept: string }> {
   const { report, service, signal, scale } = stage
   report.part('A service, a PostgreSQL pair, a Basic instance')
