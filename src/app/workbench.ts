@@ -65,7 +65,8 @@ export async function openWorkbench(
       restoreSet(setId, directory, { catalogue, repository, engine }, cancel, onProgress),
     verify: (cancel) => {
       const listStorage = () => storage.list('', cancel)
-      return verifyRepository({ catalogue, repository, listStorage }, cancel)
+      const listUnfinished = () => storage.listUnfinished(cancel)
+      return verifyRepository({ catalogue, repository, listStorage, listUnfinished }, cancel)
     },
     connectionUrl: async (instanceId) => {
       const sealer = createSealer(await readSealingKey(config.keyFile))

@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import type { Instant } from '../base/clock.ts'
 import { invariant } from '../base/fault.ts'
 import type { InstanceId, SeriesId } from '../base/ids.ts'
+import { packObjectName } from '../series/object-names.ts'
 import type { PackNumber, SetNumber } from '../series/series.ts'
 import type { Transaction } from './database.ts'
 import { sqlOf } from './database.ts'
@@ -65,19 +66,49 @@ export async function dropPacks(tx: Transaction, packs: readonly DuePack[]): Pro
   }
 }
 
-/** Records the next generation's object as intended, before it is written. */
-export async function intendRewrite(tx: Transaction, pack: DuePack, object: string): Promise<void> {
+/**
+ * Objects on record that nobody is writing: a rewrite was killed, or overtaken by a drop. They may
+ * be there in part, so they are removed like any other garbage and their names never used again.
+ */
+export async function abandonRewrites(tx: Transaction, instanceId: InstanceId): Promise<void> {
+  await sql`
+    update object o set state = 'abandoned' from series s
+    where s.instance_id = ${instanceId} and o.series = s.series and o.state = 'intended'
+      and not exists (select 1 from backup_set w where w.series = o.series
+                      and w.number = o.number and w.state = 'writing')`.execute(sqlOf(tx))
+}
+
+/**
+ * Hands out the generation of the next rewrite, a new one for every try, and records its object as
+ * intended before it is written.
+ */
+export async function intendRewrite(
+  tx: Transaction,
+  { series, pack, born }: DuePack,
+): Promise<{ readonly generation: number; readonly object: string }> {
+  const db = sqlOf(tx)
+  const { rows } = await sql<{ generation: number }>`
+    update pack set last_generation = last_generation + 1
+    where series = ${series} and pack = ${pack}
+    returning last_generation as generation`.execute(db)
+  invariant(rows[0], `pack ${pack} is due to be rewritten`)
+  const { generation } = rows[0]
+  const object = packObjectName(series, born, pack, generation)
   await sql`
     insert into object (name, series, number, kind, state)
-    values (${object}, ${pack.series}, ${pack.born}, 'pack', 'intended')
-    on conflict (name) do nothing`.execute(sqlOf(tx))
+    values (${object}, ${series}, ${born}, 'pack', 'intended')`.execute(db)
+  return { generation, object }
 }
 
 /** The new generation is durable: readers find it from now on; the old object is abandoned. */
-export async function recordRewrite(tx: Transaction, pack: DuePack, object: string): Promise<void> {
+export async function recordRewrite(
+  tx: Transaction,
+  pack: DuePack,
+  { generation, object }: { readonly generation: number; readonly object: string },
+): Promise<void> {
   const db = sqlOf(tx)
   const moved = await sql`
-    update pack set generation = ${pack.generation + 1}, object = ${object},
+    update pack set generation = ${generation}, object = ${object},
       disk_bytes = ${pack.targetBytes}
     where series = ${pack.series} and pack = ${pack.pack} and generation = ${pack.generation}
     returning 1`.execute(db)

@@ -3,6 +3,7 @@ import { lockInstance } from '../catalogue/instances.ts'
 import type { DuePack } from '../catalogue/reclaim.ts'
 import {
   abandonedObjects,
+  abandonRewrites,
   dropPacks,
   duePacks,
   forgetObjects,
@@ -10,7 +11,6 @@ import {
   recordRewrite,
   settlePurges,
 } from '../catalogue/reclaim.ts'
-import { packObjectName } from '../series/object-names.ts'
 import type { Job, Run, WorkerParts } from './job.ts'
 
 /**
@@ -43,6 +43,7 @@ async function decideNext(run: Run, parts: WorkerParts): Promise<boolean> {
 
 async function reclaim(run: Run, parts: WorkerParts): Promise<void> {
   run.report('reclaiming')
+  await run.transaction((tx) => abandonRewrites(tx, run.instanceId))
   for (;;) {
     run.signal.throwIfAborted()
     await removeAbandoned(run, parts)
@@ -71,10 +72,7 @@ export async function removeAbandoned(run: Run, parts: WorkerParts): Promise<voi
 }
 
 async function rewrite(pack: DuePack, run: Run, parts: WorkerParts): Promise<void> {
-  const generation = pack.generation + 1
-  const object = packObjectName(pack.series, pack.born, pack.pack, generation)
-  await run.transaction((tx) => intendRewrite(tx, pack, object))
-  const place = { born: pack.born, generation, object, objectBytes: pack.targetBytes }
+  const intended = await run.transaction((tx) => intendRewrite(tx, pack))
   await parts.repository.rewritePack(
     {
       series: pack.series,
@@ -85,10 +83,10 @@ async function rewrite(pack: DuePack, run: Run, parts: WorkerParts): Promise<voi
         object: pack.object,
         objectBytes: pack.diskBytes,
       },
-      to: place,
+      to: { born: pack.born, ...intended, objectBytes: pack.targetBytes },
       keep: pack.keep ?? new Uint8Array(),
     },
     run.signal,
   )
-  await run.transaction((tx) => recordRewrite(tx, pack, object))
+  await run.transaction((tx) => recordRewrite(tx, pack, intended))
 }

@@ -16,12 +16,13 @@ interface Needs {
   readonly catalogue: Catalogue
   readonly repository: Repository
   readonly listStorage: () => AsyncIterable<StoredObject>
+  readonly listUnfinished: () => AsyncIterable<StoredObject>
 }
 
 export interface Verification {
   readonly sets: number
   readonly objects: number
-  /** Σ sizes by the catalogue and by the storage. */
+  /** Σ sizes by the catalogue and by the storage, unfinished writes included. */
   readonly catalogueBytes: number
   readonly storageBytes: number
   /** For people; none when everything agrees. */
@@ -41,20 +42,24 @@ interface PackUse {
 export async function verifyRepository(needs: Needs, signal: AbortSignal): Promise<Verification> {
   const stored = new Map<string, number>()
   for await (const { name, sizeBytes } of needs.listStorage()) stored.set(name, sizeBytes)
+  const unfinished: StoredObject[] = []
+  for await (const draft of needs.listUnfinished()) unfinished.push(draft)
   const { objects, packs, sets, wrongSums } = await needs.catalogue.transaction(async (tx) => ({
     objects: await listObjects(tx),
     packs: await listPacks(tx),
     sets: await setsWithBytes(tx),
     wrongSums: await countWrongSums(tx),
   }))
-  const problems = compareObjects(objects, stored)
+  const problems = [...compareObjects(objects, stored), ...judgeUnfinished(objects, unfinished)]
   if (wrongSums > 0) problems.push(`${wrongSums} sums of retirements are wrong`)
   problems.push(...comparePacks(packs, await markUsed(sets, needs.repository, signal)))
   return {
     sets: sets.length,
     objects: stored.size,
     catalogueBytes: objects.reduce((total, object) => total + object.bytes, 0),
-    storageBytes: [...stored.values()].reduce((total, bytes) => total + bytes, 0),
+    storageBytes:
+      [...stored.values()].reduce((total, bytes) => total + bytes, 0) +
+      unfinished.reduce((total, draft) => total + draft.sizeBytes, 0),
     problems,
   }
 }
@@ -76,6 +81,17 @@ function compareObjects(
     else if (size !== bytes) problems.push(`object ${name} has ${size} bytes instead of ${bytes}`)
   }
   return problems
+}
+
+/** A write on record as intended, or given up, is someone's work; another one nobody will clean. */
+function judgeUnfinished(
+  objects: readonly ObjectRecord[],
+  unfinished: readonly StoredObject[],
+): string[] {
+  const states = new Map(objects.map((object) => [object.name, object.state]))
+  return unfinished
+    .filter(({ name }) => (states.get(name) ?? 'there') === 'there')
+    .map(({ name, sizeBytes }) => `an unfinished write of ${name} is left, ${sizeBytes} bytes`)
 }
 
 async function markUsed(

@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises'
 import { link, open, rm } from 'node:fs/promises'
+import { basename } from 'node:path'
 import { systemCode } from '../base/fault.ts'
 import { randomName } from '../base/ids.ts'
 
@@ -9,6 +10,10 @@ const COMPARE_BYTES = 1024 * 1024
 
 export function draftPath(path: string): string {
   return `${path}${DRAFT_MARK}${randomName(12)}`
+}
+
+export function isDraft(path: string): boolean {
+  return basename(path).includes(DRAFT_MARK)
 }
 
 /** The last segment of the object that a directory entry is, or is an unfinished write of. */

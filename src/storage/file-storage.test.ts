@@ -36,7 +36,7 @@ test('file storage keeps files and folders to their owner', async () => {
   )
 })
 
-test('file storage never lists what a killed process left, and removes it with its object', async () => {
+test('file storage lists what a killed process left only as unfinished, and removes it with its object', async () => {
   await using opened = await openTemporary()
   await opened.storage.write('a/pack-1.0', [Buffer.from('x')], signal)
   await writeFile(join(opened.directory, 'a/pack-1.0~0123456789ab'), 'half')
@@ -48,6 +48,8 @@ test('file storage never lists what a killed process left, and removes it with i
   )
   await opened.storage.remove(['a/pack-1.0'], signal)
   assert.deepEqual(await readdir(join(opened.directory, 'a')), ['pack-2.0~0123456789ab'])
+  const unfinished = await Array.fromAsync(opened.storage.listUnfinished(signal))
+  assert.deepEqual(unfinished, [{ name: 'a/pack-2.0', sizeBytes: 4 }])
 })
 
 test('file storage removes folders that become empty, but never its own', async () => {

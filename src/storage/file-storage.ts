@@ -4,7 +4,15 @@ import { mkdir, open, readdir, rm, rmdir, stat, statfs } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { syncDirectory } from '../base/durable-file.ts'
 import { Fault, fileFault, systemCode } from '../base/fault.ts'
-import { claimName, draftPath, fillDraft, readFully, sameContent, segmentOf } from './draft-file.ts'
+import {
+  claimName,
+  draftPath,
+  fillDraft,
+  isDraft,
+  readFully,
+  sameContent,
+  segmentOf,
+} from './draft-file.ts'
 import { isSegment, nameSegments } from './object-name.ts'
 import type { Storage } from './storage.ts'
 
@@ -103,9 +111,19 @@ class FileStorage implements Storage {
     const end = prefix.lastIndexOf('/')
     const folder = end < 0 ? '' : prefix.slice(0, end)
     if (folder !== '') nameSegments(folder)
-    for await (const name of this.#walk(folder, signal)) {
-      if (!name.startsWith(prefix)) continue
-      const sizeBytes = await sizeOf(this.#path(name))
+    for await (const { name, path } of this.#walk(folder, signal)) {
+      if (!name.startsWith(prefix) || isDraft(path)) continue
+      const sizeBytes = await sizeOf(path)
+      if (sizeBytes !== null) yield { name, sizeBytes }
+    }
+  }
+
+  async *listUnfinished(
+    signal: AbortSignal,
+  ): AsyncIterable<{ readonly name: string; readonly sizeBytes: number }> {
+    for await (const { name, path } of this.#walk('', signal)) {
+      if (!isDraft(path)) continue
+      const sizeBytes = await sizeOf(path)
       if (sizeBytes !== null) yield { name, sizeBytes }
     }
   }
@@ -164,13 +182,18 @@ class FileStorage implements Storage {
     }
   }
 
-  async *#walk(folder: string, signal: AbortSignal): AsyncIterable<string> {
+  /** Objects and drafts below a folder, each with the name of its object. */
+  async *#walk(
+    folder: string,
+    signal: AbortSignal,
+  ): AsyncIterable<{ readonly name: string; readonly path: string }> {
     for (const entry of await entriesOf(join(this.#root, folder))) {
       signal.throwIfAborted()
-      if (!isSegment(entry.name)) continue
-      const name = folder === '' ? entry.name : `${folder}/${entry.name}`
+      const segment = segmentOf(entry.name)
+      if (!isSegment(segment)) continue
+      const name = folder === '' ? segment : `${folder}/${segment}`
       if (entry.isDirectory()) yield* this.#walk(name, signal)
-      else yield name
+      else yield { name, path: join(this.#root, folder, entry.name) }
     }
   }
 }

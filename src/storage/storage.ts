@@ -24,6 +24,13 @@ export interface Storage extends AsyncDisposable {
     prefix: string,
     signal: AbortSignal,
   ): AsyncIterable<{ readonly name: string; readonly sizeBytes: number }>
+  /**
+   * Writes that were begun and are not finished, by the name of their object, in no order: those
+   * under way, and those of killed processes.
+   */
+  listUnfinished(
+    signal: AbortSignal,
+  ): AsyncIterable<{ readonly name: string; readonly sizeBytes: number }>
   /** Bytes that can still be written; null when the store does not tell. */
   freeBytes(signal: AbortSignal): Promise<number | null>
 }

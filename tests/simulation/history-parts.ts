@@ -8,14 +8,17 @@ import { openFileStorage } from '../../src/storage/file-storage.ts'
 import { openTestCatalogue } from '../../src/testing/catalogue-server.ts'
 import type { HistoryParts } from './history.ts'
 
-export type OpenedParts = HistoryParts & AsyncDisposable
+export interface OpenedParts extends HistoryParts, AsyncDisposable {
+  readonly storageDirectory: string
+}
 
 /** A real catalogue and a real directory, shared by the histories of one test file. */
 export async function openHistoryParts(name: string): Promise<OpenedParts> {
   await using stack = new AsyncDisposableStack()
   const { catalogue, folder } = stack.use(await openTestCatalogue(name))
   const signal = new AbortController().signal
-  const storage = stack.use(await openFileStorage(join(folder.root, 'storage')))
+  const storageDirectory = join(folder.root, 'storage')
+  const storage = stack.use(await openFileStorage(storageDirectory))
   const header = await initialiseRepository(storage, signal)
   await catalogue.transaction((tx) => recordHeader(tx, header.name, header.objectBytes))
   const codec = stack.use(openCodecPool({ threads: 2, slots: 4 }))
@@ -26,6 +29,7 @@ export async function openHistoryParts(name: string): Promise<OpenedParts> {
   return {
     catalogue,
     storage,
+    storageDirectory,
     repository,
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   }

@@ -178,8 +178,8 @@ export class History {
   }
 
   /** The job itself, on a run of this test's. */
-  async runReclaim(signal: AbortSignal): Promise<void> {
-    const { catalogue, repository } = this.parts
+  async runReclaim(signal: AbortSignal, repository = this.parts.repository): Promise<void> {
+    const { catalogue } = this.parts
     const run = {
       instanceId: this.instanceId,
       signal,
@@ -221,7 +221,8 @@ export class History {
   async check(): Promise<void> {
     const { storage, ...needs } = this.parts
     const listStorage = () => storage.list('', NEVER)
-    const { problems } = await verifyRepository({ ...needs, listStorage }, NEVER)
+    const listUnfinished = () => storage.listUnfinished(NEVER)
+    const { problems } = await verifyRepository({ ...needs, listStorage, listUnfinished }, NEVER)
     // What is being written, or failed a moment ago, is known to the catalogue only as intended.
     assert.deepEqual(problems, [])
   }

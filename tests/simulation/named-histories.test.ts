@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { after, before, test } from 'node:test'
+import type { Repository } from '../../src/repository/repository.ts'
 import { pseudoRandom } from '../../src/testing/pseudo-random.ts'
+import { sizeOfFiles } from '../../src/testing/storage-size.ts'
 import type { Made } from './history.ts'
 import { History } from './history.ts'
 import type { OpenedParts } from './history-parts.ts'
@@ -170,6 +174,39 @@ test('I6: a batch frees what was foretold, also behind a deletion that has not b
     [first, second, third].map((foretold) => [foretold.releasedBytes, foretold.freedBytes]),
   )
   await settle(history)
+})
+
+test('I9: a killed rewrite leaves no byte, and its name is never used again', async () => {
+  const history = await History.start(parts)
+  for (let file = 0; file < 8; file += 1) history.files.set(`f${file}`, fresh())
+  const first = await make(history)
+  for (let file = 1; file < 8; file += 1) history.files.set(`f${file}`, fresh())
+  await make(history)
+  await purge(history, first)
+  const written: string[] = []
+  const killed: Repository = {
+    ...parts.repository,
+    rewritePack: async ({ to }) => {
+      written.push(to.object)
+      // As a killed process leaves it: a draft beside the name, or the whole object.
+      const path = join(parts.storageDirectory, `${to.object}${written.length === 1 ? '~k' : ''}`)
+      await mkdir(dirname(path), { recursive: true })
+      await writeFile(path, 'half')
+      throw new Error('killed')
+    },
+  }
+  for (let kill = 0; kill < 2; kill += 1) {
+    await assert.rejects(history.runReclaim(new AbortController().signal, killed), /killed/)
+  }
+  await history.runReclaim(new AbortController().signal)
+  assert.equal(new Set(written).size, 2, 'each try has a name of its own')
+  await history.check()
+  await history.restoreAll()
+  const listed = await history.storedBytes()
+  assert.equal(
+    await sizeOfFiles(join(parts.storageDirectory, `series/${first.set.series}`)),
+    listed,
+  )
 })
 
 function packBytes(made: Made): number {

@@ -69,7 +69,8 @@ const STATEMENTS = [
   `create table pack (
      series bigint not null references series, pack int not null, born int not null,
      chunks int not null, live_bytes bigint not null, target_bytes bigint not null,
-     disk_bytes bigint not null, generation int not null default 0, object text not null,
+     disk_bytes bigint not null, generation int not null default 0,
+     last_generation int not null default 0, object text not null,
      dead bytea not null default '', keep bytea, primary key (series, pack),
      check (live_bytes >= 0), check (target_bytes = 0 or target_bytes >= 512 + live_bytes))`,
   `create index pack_born on pack (series, born)`,

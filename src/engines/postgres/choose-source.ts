@@ -1,5 +1,5 @@
-import { pause } from '../../base/clock.ts'
-import { describeError, Fault } from '../../base/fault.ts'
+import { MINUTE_MS, pause } from '../../base/clock.ts'
+import { describeError, Fault, isFault } from '../../base/fault.ts'
 import type { Endpoint, Source } from '../engine.ts'
 import { type Lsn, laterLsn, parseLsn } from './lsn.ts'
 import { type SqlSession, withSession } from './sql-session.ts'
@@ -22,6 +22,8 @@ export interface ChosenSource {
 const ASK_TIMEOUT_MS = 3000
 const CATCH_UP_MS = 10_000
 const POLL_MS = 100
+/** A checkpoint writes all that is dirty; on a large server that takes minutes. */
+const CHECKPOINT_TIMEOUT_MS = 15 * MINUTE_MS
 
 /** The primary of a source; a source without exactly one is unfit. */
 export function primaryOf(source: Source): Endpoint {
@@ -40,7 +42,11 @@ export function primaryOf(source: Source): Endpoint {
  */
 export async function chooseSource(source: Source, signal: AbortSignal): Promise<ChosenSource> {
   const primaryEndpoint = primaryOf(source)
-  const primary = await askPrimary(primaryEndpoint, signal)
+  let primary = await askPrimary(primaryEndpoint, signal)
+  if (source.endpoints.some(({ role }) => role === 'standby')) {
+    await checkpoint(primaryEndpoint, signal)
+    primary = await askPrimary(primaryEndpoint, signal)
+  }
   const findings: string[] = []
   for (const endpoint of source.endpoints) {
     if (endpoint.role !== 'standby') continue
@@ -49,6 +55,23 @@ export async function chooseSource(source: Source, signal: AbortSignal): Promise
     findings.push(finding)
   }
   return { endpoint: primaryEndpoint, primary, findings }
+}
+
+/**
+ * A backup of a standby starts at its last restartpoint, which is never newer than the primary's last
+ * checkpoint: without a fresh one, changes reach the set as WAL and not in their pages, where they
+ * could be shared with other sets. A role that may not ask for one (`pg_checkpoint`) does without.
+ */
+async function checkpoint(endpoint: Endpoint, signal: AbortSignal): Promise<void> {
+  try {
+    await withSession(endpoint, CHECKPOINT_TIMEOUT_MS, signal, (session) =>
+      session.query('checkpoint'),
+    )
+  } catch (error) {
+    signal.throwIfAborted()
+    // Whatever else is wrong with the primary, the questions that follow tell it.
+    if (!isFault(error)) throw error
+  }
 }
 
 async function askPrimary(endpoint: Endpoint, signal: AbortSignal): Promise<PrimaryFacts> {
