@@ -84,15 +84,6 @@ export async function workADay(client: Client, scale: Scale, day: number): Promi
   await fill(client, 'stock', scale.stockBytes, `day ${day}`)
 }
 
-/**
- * A server writes its changes from the log into the tables' files every few minutes, many times a
- * day; this day lasts seconds, and sets would otherwise hold its changes twice: as log, and later
- * as files. To be called after the last reading as well, which marks rows that it is first to see.
- */
-export async function endTheDay(client: Client): Promise<void> {
-  await client.query('checkpoint')
-}
-
 /** The size of a table with its index, in bytes. */
 export async function tableBytes(client: Client, table: string): Promise<number> {
   const { rows } = await client.query<{ bytes: string }>(
