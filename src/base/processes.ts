@@ -1,5 +1,6 @@
 import { readdir, readFile, readlink } from 'node:fs/promises'
 import { basename } from 'node:path'
+import { systemCode } from './fault.ts'
 
 /**
  * When a process was started, in clock ticks since the machine's: with the pid it names a process
@@ -11,6 +12,15 @@ export async function processStart(pid: number): Promise<string | null> {
   if (text === null) return null
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
   return fields[0] === 'Z' ? null : (fields[19] ?? null)
+}
+
+/** Signals a process; one that is gone already needs no signal. */
+export function signalProcess(pid: number, kind: NodeJS.Signals): void {
+  try {
+    process.kill(pid, kind)
+  } catch (error) {
+    if (systemCode(error) !== 'ESRCH') throw error
+  }
 }
 
 /** Pids of the `postgres` processes that work in a real path or below; children included. */

@@ -2,8 +2,7 @@
 import { rm } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { pause } from './clock.ts'
-import { systemCode } from './fault.ts'
-import { processStart, serversBelow } from './processes.ts'
+import { processStart, serversBelow, signalProcess } from './processes.ts'
 import type { ReaperOrder } from './reaper.ts'
 
 type Watched = Exclude<ReaperOrder, { readonly forget: number }>
@@ -55,13 +54,5 @@ async function end(
       told.add(pid)
     }
     await pause(POLL_MS)
-  }
-}
-
-function signalProcess(pid: number, kind: NodeJS.Signals): void {
-  try {
-    process.kill(pid, kind)
-  } catch (error) {
-    if (systemCode(error) !== 'ESRCH') throw error
   }
 }

@@ -2,8 +2,7 @@ import { chmod, mkdir, mkdtemp, realpath, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pause } from '../base/clock.ts'
-import { systemCode } from '../base/fault.ts'
-import { serversBelow } from '../base/processes.ts'
+import { serversBelow, signalProcess } from '../base/processes.ts'
 import { type Reaper, startReaper } from '../base/reaper.ts'
 
 const POLL_MS = 50
@@ -65,13 +64,5 @@ async function stopServers(folder: string, kind: 'SIGQUIT' | 'SIGKILL'): Promise
     if (pids.length === 0) return
     if (waitedMs === 0) for (const pid of pids) signalProcess(pid, kind)
     await pause(POLL_MS)
-  }
-}
-
-function signalProcess(pid: number, kind: NodeJS.Signals): void {
-  try {
-    process.kill(pid, kind)
-  } catch (error) {
-    if (systemCode(error) !== 'ESRCH') throw error
   }
 }

@@ -2,6 +2,7 @@ import { readdir, readFile, readlink, realpath, rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { pause } from '../base/clock.ts'
 import { Fault, systemCode } from '../base/fault.ts'
+import { signalProcess } from '../base/processes.ts'
 
 const POLL_MS = 50
 /** Fast shutdown, immediate shutdown, kill: how long each may take before the next. */
@@ -59,12 +60,7 @@ async function worksIn(pid: number, home: string): Promise<boolean> {
 
 async function kill(pid: number, kind: NodeJS.Signals, home: string): Promise<void> {
   // Asked again at the last moment: a number may have passed to another program.
-  if (!(await worksIn(pid, home))) return
-  try {
-    process.kill(pid, kind)
-  } catch (error) {
-    if (systemCode(error) !== 'ESRCH') throw error
-  }
+  if (await worksIn(pid, home)) signalProcess(pid, kind)
 }
 
 async function waitUntilGone(home: string, waitMs: number, signal: AbortSignal): Promise<void> {

@@ -4,6 +4,7 @@ import { createWriteStream } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import pg from 'pg'
 import { pause } from '../base/clock.ts'
 import { invariant } from '../base/fault.ts'
 import { type Reaper, startReaper } from '../base/reaper.ts'
@@ -160,6 +161,27 @@ export class ServiceProcess implements AsyncDisposable {
     const { code, stdout, stderr } = await this.run(...words)
     invariant(code === 0, `holdfast ${words.join(' ')} succeeds: ${stderr}`)
     return stdout.trimEnd()
+  }
+
+  /** One statement on a local instance's primary, over a connection of its own. */
+  async query(instanceId: string, text: string): Promise<Record<string, unknown>[]> {
+    const url = await this.succeed('instance', 'connect', instanceId)
+    const client = new pg.Client({ connectionString: url })
+    await client.connect()
+    try {
+      return (await client.query(text)).rows
+    } finally {
+      await client.end()
+    }
+  }
+
+  /** Whether the instance is Running and its primary answers. */
+  async isRunning(instanceId: string): Promise<boolean> {
+    const shown = await this.ask('DescribeDBInstanceAttribute', { DBInstanceId: instanceId })
+    const [attribute] = itemsOf(shown, 'DBInstanceAttribute')
+    if (attribute?.['DBInstanceStatus'] !== 'Running') return false
+    const answer = this.query(instanceId, 'select 1')
+    return answer.then(() => true).catch(() => false)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -37,16 +37,7 @@ after(async () => {
   await service[Symbol.asyncDispose]()
 })
 
-async function query(text: string): Promise<Record<string, unknown>[]> {
-  const url = await service.succeed('instance', 'connect', pair)
-  const client = new pg.Client({ connectionString: url })
-  await client.connect()
-  try {
-    return (await client.query(text)).rows
-  } finally {
-    await client.end()
-  }
-}
+const query = (text: string) => service.query(pair, text)
 
 const CHECKSUM = "select md5(string_agg(x, ',' order by g)) as sum from t"
 
@@ -57,17 +48,6 @@ async function listed(): Promise<readonly Reply[]> {
 async function ended(): Promise<boolean> {
   const tasks = await service.ask('DescribeBackupTasks', { DBInstanceId: pair })
   return itemsOf(tasks, 'BackupJob').length === 0
-}
-
-async function running(): Promise<boolean> {
-  const shown = await service.ask('DescribeDBInstanceAttribute', { DBInstanceId: pair })
-  const status = itemsOf(shown, 'DBInstanceAttribute')[0]?.['DBInstanceStatus']
-  return (
-    status === 'Running' &&
-    (await query('select 1')
-      .then(() => true)
-      .catch(() => false))
-  )
 }
 
 async function killAndRestart(afterMs: number): Promise<void> {
@@ -85,7 +65,7 @@ async function settled(): Promise<boolean> {
 test(`kill -9 at random moments loses no set and leaves no byte (seed ${SEED})`, async () => {
   const random = pseudoRandom(SEED)
   for (let kill = 0; kill < KILLS; kill += 1) {
-    await until(running, 'the pair runs')
+    await until(() => service.isRunning(pair), 'the pair runs')
     if (random.once(2)) await killDuringBackup(random)
     else await killDuringDelete(random)
     await until(ended, 'the backup job has ended')

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict'
 import { mkdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import pg from 'pg'
 import { itemsOf, type Reply, ServiceProcess, until } from '../../src/testing/service-process.ts'
 import { sizeOfFiles } from '../../src/testing/storage-size.ts'
 
@@ -25,27 +24,12 @@ after(async () => {
   await service[Symbol.asyncDispose]()
 })
 
-async function query(text: string): Promise<pg.QueryResult> {
-  const client = new pg.Client({
-    connectionString: await service.succeed('instance', 'connect', pair),
-  })
-  await client.connect()
-  try {
-    return await client.query(text)
-  } finally {
-    await client.end()
-  }
-}
-
-async function statusOf(): Promise<unknown> {
-  const shown = await service.ask('DescribeDBInstanceAttribute', { DBInstanceId: pair })
-  return itemsOf(shown, 'DBInstanceAttribute')[0]?.['DBInstanceStatus']
-}
+const query = (text: string) => service.query(pair, text)
 
 /** The pid of the primary's postmaster. */
 async function primaryPid(): Promise<number> {
   const file = `select split_part(pg_read_file('postmaster.pid'), E'\\n', 1)::int as pid`
-  return (await query(file)).rows[0].pid as number
+  return (await query(file))[0]?.['pid'] as number
 }
 
 test('health names catalogue, queue and storage; GET / shows the development clock', async () => {
@@ -72,14 +56,7 @@ test('SIGTERM stops everything that was started, with exit code 0', async () => 
   await assert.rejects(stat(`/proc/${primary}`))
   assert.doesNotMatch(await service.log(), /testAccessKeySecret/)
   await service.start()
-  await until(async () => (await statusOf()) === 'Running', 'the pair runs again')
-  await until(
-    () =>
-      query('select 1')
-        .then(() => true)
-        .catch(() => false),
-    'it answers',
-  )
+  await until(() => service.isRunning(pair), 'the pair runs')
 })
 
 test('a data folder with a development clock is refused without it', async () => {
@@ -101,30 +78,18 @@ test('the clock never goes back and survives restarts', async () => {
 })
 
 test('a crashed database server is started again', async () => {
-  await until(
-    () =>
-      query('select 1')
-        .then(() => true)
-        .catch(() => false),
-    'it answers',
-  )
+  await until(() => service.isRunning(pair), 'the pair runs')
   const primary = await primaryPid()
   process.kill(primary, 'SIGKILL')
   await until(async () => {
     const pid = await primaryPid().catch(() => primary)
     return pid !== primary
   }, 'another primary answers')
-  await until(async () => (await statusOf()) === 'Running', 'the status is Running')
+  await until(() => service.isRunning(pair), 'the status is Running')
 })
 
 test('SIGKILL leaves servers running, and the next start takes over from them', async () => {
-  await until(
-    () =>
-      query('select 1')
-        .then(() => true)
-        .catch(() => false),
-    'it answers',
-  )
+  await until(() => service.isRunning(pair), 'the pair runs')
   const primary = await primaryPid()
   await service.stop('SIGKILL')
   assert.ok(await stat(`/proc/${primary}`))
@@ -136,7 +101,7 @@ test('SIGKILL leaves servers running, and the next start takes over from them', 
 })
 
 test('a cancelled backup leaves a failed run with its cause, no set and no bytes', async () => {
-  await until(async () => (await statusOf()) === 'Running', 'the pair runs')
+  await until(() => service.isRunning(pair), 'the pair runs')
   await query(
     'create table big as select g, md5(g::text) a, md5((g+1)::text) b from generate_series(1, 900000) g',
   )
