@@ -5,7 +5,7 @@ import { readEnvironment } from '../config/environment.ts'
 
 /** The configuration, or a Fault that names every problem with it. */
 export function requireConfig(): Config {
-  const loaded = loadConfig(readEnvironment(), process.cwd())
+  const loaded = loadConfig(readEnvironment(), process.cwd(), process.getuid?.() === 0)
   if (loaded.ok) return loaded.config
   throw new Fault('unfit', `the configuration is wrong:\n  ${loaded.problems.join('\n  ')}`)
 }

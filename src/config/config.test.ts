@@ -12,6 +12,7 @@ test('reports all problems at once', () => {
       HOLDFAST_REGION: 'Not A Region',
     },
     '/',
+    false,
   )
   assert.equal(loaded.ok, false)
   assert.equal(loaded.problems.length, 3)
@@ -19,7 +20,7 @@ test('reports all problems at once', () => {
 })
 
 test('keeps storage and key inside the data folder unless told otherwise', () => {
-  const loaded = loadConfig({ HOLDFAST_DATA: 'data' }, '/srv')
+  const loaded = loadConfig({ HOLDFAST_DATA: 'data' }, '/srv', false)
   assert.ok(loaded.ok)
   assert.equal(loaded.config.dataDirectory, '/srv/data')
   assert.equal(loaded.config.storageDirectory, '/srv/data/storage')
@@ -36,13 +37,13 @@ for (const listen of [
   '[::]:1',
 ]) {
   test(`refuses HOLDFAST_LISTEN=${listen}`, () => {
-    assert.equal(loadConfig({ HOLDFAST_DATA: '/d', HOLDFAST_LISTEN: listen }, '/').ok, false)
+    assert.equal(loadConfig({ HOLDFAST_DATA: '/d', HOLDFAST_LISTEN: listen }, '/', false).ok, false)
   })
 }
 
 for (const listen of ['127.0.0.1:0', 'localhost:8787', '[::1]:8787', '127.1.2.3:80']) {
   test(`accepts HOLDFAST_LISTEN=${listen}`, () => {
-    assert.equal(loadConfig({ HOLDFAST_DATA: '/d', HOLDFAST_LISTEN: listen }, '/').ok, true)
+    assert.equal(loadConfig({ HOLDFAST_DATA: '/d', HOLDFAST_LISTEN: listen }, '/', false).ok, true)
   })
 }
 
@@ -54,8 +55,18 @@ test('never prints the secret of the access key', () => {
       HOLDFAST_ACCESS_KEY_SECRET: 'very-secret-value',
     },
     '/',
+    false,
   )
   assert.ok(loaded.ok)
   assert.doesNotMatch(inspect(loaded, { depth: 9 }), /very-secret-value/)
   assert.doesNotMatch(JSON.stringify(loaded), /very-secret-value/)
+})
+
+test('keeps data in the home folder, but not in that of root, which others cannot pass', () => {
+  const homeOf = (root: boolean) => loadConfig({ HOME: '/home/of' }, '/', root)
+  const [own, roots] = [homeOf(false), homeOf(true)]
+  assert.ok(own.ok && roots.ok)
+  assert.equal(own.config.dataDirectory, '/home/of/.holdfast')
+  assert.equal(roots.config.dataDirectory, '/var/lib/holdfast')
+  assert.equal(loadConfig({}, '/', false).ok, false)
 })

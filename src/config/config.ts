@@ -21,10 +21,16 @@ export type Loaded =
 
 const LOOPBACK = new Set(['127.0.0.1', '::1', 'localhost'])
 
-/** Reports every problem at once. `directory` is what relative paths are relative to. */
-export function loadConfig(environment: Environment, directory: string): Loaded {
+/** The data folder of root: its home is closed to the user under which database servers run. */
+const ROOT_DATA = '/var/lib/holdfast'
+
+/**
+ * Reports every problem at once. `directory` is what relative paths are relative to; `root` says
+ * whether this process is root.
+ */
+export function loadConfig(environment: Environment, directory: string, root: boolean): Loaded {
   const problems: string[] = []
-  const dataDirectory = readDataDirectory(environment, directory)
+  const dataDirectory = readDataDirectory(environment, directory, root)
   if (dataDirectory === null) problems.push('HOLDFAST_DATA is not set: it names the data folder')
   const listen = readListen(environment.HOLDFAST_LISTEN || '127.0.0.1:8787', problems)
   const accessKey = readAccessKey(environment, problems)
@@ -46,8 +52,13 @@ export function loadConfig(environment: Environment, directory: string): Loaded 
   return problems.length > 0 ? { ok: false, problems } : { ok: true, config }
 }
 
-function readDataDirectory(environment: Environment, directory: string): string | null {
+function readDataDirectory(
+  environment: Environment,
+  directory: string,
+  root: boolean,
+): string | null {
   if (environment.HOLDFAST_DATA) return resolve(directory, environment.HOLDFAST_DATA)
+  if (root) return ROOT_DATA
   const home = environment.HOME
   return home && isAbsolute(home) ? join(home, '.holdfast') : null
 }
