@@ -5,9 +5,9 @@ export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
 
-export type Flags = Readonly<Record<string, 'text' | 'switch'>>
+type Flags = Readonly<Record<string, 'text' | 'switch'>>
 
-export interface Arguments {
+interface Arguments {
   readonly words: readonly string[]
   text(name: string): string | null
   required(name: string): string

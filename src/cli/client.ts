@@ -2,8 +2,8 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pause } from '../base/clock.ts'
 import { Fault, systemCode } from '../base/fault.ts'
-import { Secret } from '../base/secret.ts'
 import { readEnvironment } from '../config/environment.ts'
+import { type AccessKey, parseAccessKey } from '../config/secrets.ts'
 import { type CallReply, callApi } from '../wire/client.ts'
 import { requireConfig } from './setup.ts'
 
@@ -71,10 +71,9 @@ function withScheme(address: string): string {
   return /^https?:\/\//.test(address) ? address : `http://${address}`
 }
 
-async function readKeyFile(file: string): Promise<{ id: string; secret: Secret<string> }> {
+async function readKeyFile(file: string): Promise<AccessKey> {
   try {
-    const key = JSON.parse(await readFile(file, 'utf8')) as Record<string, string>
-    return { id: key['accessKeyId'] ?? '', secret: new Secret(key['accessKeySecret'] ?? '') }
+    return parseAccessKey(await readFile(file, 'utf8'), file)
   } catch (error) {
     if (systemCode(error) !== 'ENOENT') throw error
     throw new Fault('not-found', 'there is no access key', {

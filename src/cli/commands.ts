@@ -1,5 +1,5 @@
 /** Gets the words after its name; gives an exit code, or nothing for 0. */
-export type Command = (words: readonly string[], signal: AbortSignal) => Promise<number | undefined>
+type Command = (words: readonly string[], signal: AbortSignal) => Promise<number | undefined>
 
 /** Loaded when asked for: a client command needs neither the service nor its libraries. */
 export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {

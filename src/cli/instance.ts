@@ -50,12 +50,13 @@ async function connect(words: readonly string[], signal: AbortSignal): Promise<u
 /** An instance that could not be made is gone; the service's log says why. */
 async function isRunning(client: Client, id: string): Promise<true | null> {
   const reply = await client.call('DescribeDBInstanceAttribute', { DBInstanceId: id })
-  if (reply.status === 404) {
+  const body = (reply.parsed ?? {}) as Reply
+  if (body['Code'] === 'InvalidDBInstanceId.NotFound') {
     throw new Fault('unfit', `${id} could not be created`, {
       hint: `the service's log names the cause`,
     })
   }
-  const [shown] = itemsOf((reply.parsed ?? {}) as Reply, 'DBInstanceAttribute')
+  const [shown] = itemsOf(body, 'DBInstanceAttribute')
   return shown?.['DBInstanceStatus'] === 'Running' ? true : null
 }
 

@@ -32,7 +32,12 @@ export async function readAccessKey(file: string): Promise<AccessKey> {
     const key = { accessKeyId: `HF${randomName(20)}`, accessKeySecret: randomName(40) }
     return `${JSON.stringify(key, null, 2)}\n`
   })
-  const key: unknown = JSON.parse(text)
+  return parseAccessKey(text, file)
+}
+
+/** The access key in the text of `file`, which only the Fault `corrupt` names. */
+export function parseAccessKey(text: string, file: string): AccessKey {
+  const key = parseJson(text)
   if (
     typeof key === 'object' &&
     key !== null &&
@@ -44,6 +49,15 @@ export async function readAccessKey(file: string): Promise<AccessKey> {
     return { id: key.accessKeyId, secret: new Secret(key.accessKeySecret) }
   }
   throw new Fault('corrupt', `${file} holds no access key`)
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    // Null is no key either.
+    return null
+  }
 }
 
 async function readOrMake(file: string, make: () => string): Promise<string> {

@@ -20,6 +20,11 @@ export type JobRequest = {
   }
 }[JobKind]
 
+/** Asks for the purge of an instance's deleted sets that are due. */
+export function purgeRequest(instanceId: InstanceId, requestId: string | null): JobRequest {
+  return { kind: 'purge-sets', instanceId, parameters: {}, requestId }
+}
+
 export type JobState = 'queued' | 'running' | 'finished' | 'failed' | 'cancelled'
 
 /** Proof that this run is the latest one of its job; checked in every transaction of the job. */

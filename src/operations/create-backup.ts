@@ -39,10 +39,7 @@ export const CreateBackup = defineOperation(
       IncorrectDBInstanceState: {},
       BackupJobExists: {},
       'Exceeded.BackupTimes': {},
-      'InvalidDBInstanceName.NotFound': {
-        status: 404,
-        message: 'The database instance does not exist.',
-      },
+      'InvalidDBInstanceName.NotFound': { message: 'The database instance does not exist.' },
     },
   },
   async ({ parameters, requestId, now, refuse }, { catalogue, queue }: Needs) => {

@@ -1,21 +1,30 @@
 import { z } from 'zod'
 import type { Instant } from '../base/clock.ts'
+import { invariant } from '../base/fault.ts'
 import type { BackupSetId } from '../base/ids.ts'
 import { parseBackupSetId } from '../base/ids.ts'
 import { factsOfSets } from '../catalogue/backup-sets.ts'
+import type { Transaction } from '../catalogue/database.ts'
+import type { Forecast } from '../catalogue/deletions.ts'
 import { deleteSets } from '../catalogue/deletions.ts'
 import type { InstanceWithPolicy } from '../catalogue/instances.ts'
 import { lockInstance } from '../catalogue/instances.ts'
-import type { Subject } from '../domain/deletion.ts'
+import type { Queue } from '../catalogue/queue.ts'
+import type { Finding, Subject } from '../domain/deletion.ts'
 import { judgeDeletion, judgeInstance } from '../domain/deletion.ts'
 import type { BackupSetFacts } from '../domain/instance.ts'
+import { purgeRequest } from '../domain/job.ts'
+import type { Context } from '../wire/operation.ts'
 import { defineOperation } from '../wire/operation.ts'
 import { splitIds, text } from '../wire/parameters.ts'
 import type { OperationParts } from './parts.ts'
-import { DELETION_CODES, explain } from './refusal.ts'
+import { DELETION_CODES, type DeletionCode, explain, ruleNumber } from './refusal.ts'
 
 /** The vendor's limit on one call. */
 export const SETS_PER_CALL_MAX = 100
+
+/** Any spelling of it: whoever sends it expects that nothing is deleted. */
+const DRY_RUN = /^dry[-_]?run$/i
 
 type Needs = Pick<OperationParts, 'catalogue' | 'queue' | 'log'>
 
@@ -51,49 +60,81 @@ export const DeleteBackup = defineOperation(
       InvalidParameter: {},
     },
   },
-  async ({ parameters, raw, caller, requestId, now, refuse }, { catalogue, queue, log }: Needs) => {
-    if (raw.has('DryRun')) {
+  async (request, { catalogue, queue, log }: Needs) => {
+    const { parameters, raw, caller, requestId, refuse } = request
+    if ([...raw.keys()].some((name) => DRY_RUN.test(name))) {
       throw refuse('InvalidParameter', 'DeleteBackup knows no DryRun: use PreviewDeleteBackup')
     }
-    const ids = splitIds(parameters.BackupId, parameters.DBInstanceId)
+    const { DBInstanceId: instanceId, BackupId } = parameters
+    const ids = splitIds(BackupId, instanceId)
     if (ids.length === 0) throw refuse('ParameterLeastAssociate', 'BackupId names no backup set')
-    const event = { requestId, instanceId: parameters.DBInstanceId, backupIds: ids }
-    await catalogue.transaction(async (tx) => {
-      const found = await lockInstance(tx, parameters.DBInstanceId)
-      const onInstance = judgeInstance(found?.instance ?? null, now, 'by-hand').refusal
-      if (onInstance || !found) {
-        const code = DELETION_CODES[onInstance?.rule ?? 'instance-known']
-        throw refuse(code, onInstance ? explain(onInstance, null) : undefined)
-      }
-      if (ids.length > SETS_PER_CALL_MAX) throw refuse('DeleteBackupSetNumExceed', `${ids.length}`)
-      const numbers = knownNumbers(ids)
-      const sets = await factsOfSets(tx, found.instance.id, numbers, now)
-      const { refusal } = judgeDeletion(subjectsOf(ids, found, sets, now), 'by-hand')
-      if (refusal) {
-        log.info('deletion refused', { ...event, rule: refusal.finding.rule })
-        const { finding, subject } = refusal
-        throw refuse(DELETION_CODES[finding.rule], explain(finding, subject.id))
-      }
-      const forecast = await deleteSets(tx, found.instance.id, numbers, {
-        requestId,
-        accessKeyId: caller.accessKeyId,
-        address: caller.address,
-        deletedAt: now,
-        // The undelete window of this version is 0.
-        purgeAfter: now,
-      })
-      const request = {
-        kind: 'purge-sets',
-        instanceId: found.instance.id,
-        parameters: {},
-        requestId,
-      } as const
-      await queue.enqueue(tx, request, now)
-      log.info('sets deleted', { ...event, accessKeyId: caller.accessKeyId, ...forecast })
-    })
+    const outcome = await catalogue.transaction((tx) =>
+      deleteOrRefuse(tx, queue, { ...request, instanceId, ids }),
+    )
+    // Logged here: the transaction can run more than once, and can fail at its end.
+    const event = { requestId, instanceId, accessKeyId: caller.accessKeyId }
+    if ('refused' in outcome) {
+      const { code, rule, detail } = outcome.refused
+      log.info('deletion refused', { ...event, code, rule, detail })
+      throw refuse(code, detail)
+    }
+    log.info('sets deleted', { ...event, backupIds: ids, ...outcome.deleted })
     return {}
   },
 )
+
+interface Asked extends Pick<Context, 'caller' | 'requestId' | 'now'> {
+  readonly instanceId: string
+  /** As they were written, each once. */
+  readonly ids: readonly string[]
+}
+
+interface Refused {
+  readonly code: DeletionCode | 'DeleteBackupSetNumExceed'
+  /** The rule's number in docs/spec/deletion.md. */
+  readonly rule: string
+  readonly detail: string
+}
+
+type Outcome = { readonly deleted: Forecast } | { readonly refused: Refused }
+
+/** Judges under the instance's lock; a refusal leaves the transaction without a change. */
+async function deleteOrRefuse(tx: Transaction, queue: Queue, asked: Asked): Promise<Outcome> {
+  const { ids, requestId, caller, now } = asked
+  const found = await lockInstance(tx, asked.instanceId)
+  const onInstance = judgeInstance(found?.instance ?? null, now, 'by-hand').refusal
+  if (onInstance) return { refused: refusalBy(onInstance, null) }
+  invariant(found, 'the first rule is that the instance exists')
+  if (ids.length > SETS_PER_CALL_MAX) {
+    const detail = tooManySets(ids.length)
+    return { refused: { code: 'DeleteBackupSetNumExceed', rule: 'D16', detail } }
+  }
+  const { id } = found.instance
+  const numbers = knownNumbers(ids)
+  const sets = await factsOfSets(tx, id, numbers, now)
+  const { refusal } = judgeDeletion(subjectsOf(ids, found, sets, now), 'by-hand')
+  if (refusal) return { refused: refusalBy(refusal.finding, refusal.subject.id) }
+  const deleted = await deleteSets(tx, id, numbers, {
+    requestId,
+    accessKeyId: caller.accessKeyId,
+    address: caller.address,
+    deletedAt: now,
+    // The undelete window of this version is 0.
+    purgeAfter: now,
+  })
+  await queue.enqueue(tx, purgeRequest(id, requestId), now)
+  return { deleted }
+}
+
+function refusalBy(finding: Finding, setId: string | null): Refused {
+  const { rule } = finding
+  return { code: DELETION_CODES[rule], rule: ruleNumber(rule), detail: explain(finding, setId) }
+}
+
+/** What follows the vendor's sentence when a request breaks D16. */
+export function tooManySets(count: number): string {
+  return `${count} different sets are named`
+}
 
 /** What the rules look at for each ID as it was written. */
 export function subjectsOf(

@@ -84,14 +84,11 @@ export const DescribeBackups = defineOperation(
     }),
     errors: {
       'InvalidPageNumbers.Malformed': {},
-      'InvalidMaxRecordsPerPage.Malformed': { status: 403 },
+      'InvalidMaxRecordsPerPage.Malformed': {},
       'InvalidStartTime.Format': {},
       'InvalidEndTime.Format': {},
       InvalidParameterCombination: {},
-      'InvalidDBInstanceName.NotFound': {
-        status: 404,
-        message: 'The database instance does not exist.',
-      },
+      'InvalidDBInstanceName.NotFound': { message: 'The database instance does not exist.' },
     },
   },
   async ({ parameters, now, refuse }, { catalogue }: Pick<OperationParts, 'catalogue'>) => {
@@ -102,9 +99,8 @@ export const DescribeBackups = defineOperation(
     return catalogue.transaction(async (tx) => {
       const found = await findInstance(tx, parameters.DBInstanceId)
       if (!found) throw refuse('InvalidDBInstanceName.NotFound')
-      const setId = parameters.BackupId
-        ? (splitIds(parameters.BackupId, found.instance.id)[0] ?? null)
-        : null
+      const { BackupId } = parameters
+      const [setId = null] = BackupId ? splitIds(BackupId, found.instance.id) : []
       const filter: SetFilter = {
         setId,
         state: stateOf(parameters.BackupStatus),
@@ -112,7 +108,8 @@ export const DescribeBackups = defineOperation(
         from,
         to,
       }
-      const none = parameters.BackupType === 'IncrementalBackup'
+      const namesNone = BackupId !== undefined && setId === null
+      const none = namesNone || parameters.BackupType === 'IncrementalBackup'
       const { sets, total } = none
         ? { sets: [], total: 0 }
         : await listSets(tx, found.instance.id, filter, now, { offset: (page - 1) * limit, limit })

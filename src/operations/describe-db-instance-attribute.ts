@@ -35,7 +35,7 @@ export const DescribeDBInstanceAttribute = defineOperation(
         ),
       }),
     }),
-    errors: { 'InvalidDBInstanceId.NotFound': { status: 404 } },
+    errors: { 'InvalidDBInstanceId.NotFound': {} },
   },
   async (
     { parameters, refuse },

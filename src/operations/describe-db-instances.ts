@@ -35,12 +35,10 @@ export const DescribeDBInstances = defineOperation(
       PageNumber: wholeNumber('The page, from 1.', '页码。', {
         min: 1,
         max: 21474836,
-        error: 'InvalidPageNumbers.Malformed',
       }).optional(),
       PageSize: wholeNumber('Instances on a page.', '每页记录数。', {
         min: 1,
         max: 100,
-        error: 'InvalidMaxRecordsPerPage.Malformed',
       }).optional(),
     }),
     response: z.object({
@@ -51,7 +49,7 @@ export const DescribeDBInstances = defineOperation(
       PageRecordCount: z.number(),
       TotalRecordCount: z.number(),
     }),
-    errors: { 'InvalidPageNumbers.Malformed': {}, 'InvalidMaxRecordsPerPage.Malformed': {} },
+    errors: {},
   },
   async ({ parameters }, { catalogue, region }: Pick<OperationParts, 'catalogue' | 'region'>) => {
     const all = await catalogue.transaction(listInstances)

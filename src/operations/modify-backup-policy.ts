@@ -59,14 +59,14 @@ export const ModifyBackupPolicy = defineOperation(
       UnsupportedOperation: {},
       ReadDBInstanceNotSupport: {},
       IncorrectDBInstanceState: {},
-      'InvalidDBInstanceName.NotFound': {},
+      'InvalidDBInstanceId.NotFound': {},
     },
   },
   async ({ parameters, requestId, refuse }, { catalogue, log }: Needs) => {
     const logMode = parameters.BackupPolicyMode === 'LogBackupPolicy'
-    const on = logMode
-      ? ['1', 'True'].includes(parameters.EnableBackupLog ?? '0')
-      : parameters.BackupLog === 'Enable'
+    const enable = parameters.EnableBackupLog ?? '0'
+    // BackupLog counts in any mode: who asks for logs is never told that all is well.
+    const on = parameters.BackupLog === 'Enable' || (logMode && ['1', 'True'].includes(enable))
     const { PreferredBackupTime: time, PreferredBackupPeriod: period } = parameters
     if (!logMode && time !== undefined && !isHour(time)) {
       throw refuse('InvalidPreferredBackupTime.Format')
@@ -77,7 +77,7 @@ export const ModifyBackupPolicy = defineOperation(
     }
     return catalogue.transaction(async (tx) => {
       const found = await lockInstance(tx, parameters.DBInstanceId)
-      if (!found) throw refuse('InvalidDBInstanceName.NotFound')
+      if (!found) throw refuse('InvalidDBInstanceId.NotFound')
       if (found.instance.type === 'Readonly') throw refuse('ReadDBInstanceNotSupport')
       if (found.instance.status !== 'Running') throw refuse('IncorrectDBInstanceState')
       if (on) throw refuse('UnsupportedOperation', 'log backup does not exist in this version')

@@ -7,7 +7,7 @@ import type { Subject, Verdict } from '../domain/deletion.ts'
 import { judgeDeletion } from '../domain/deletion.ts'
 import { defineOperation } from '../wire/operation.ts'
 import { splitIds, text } from '../wire/parameters.ts'
-import { knownNumbers, SETS_PER_CALL_MAX, subjectsOf } from './delete-backup.ts'
+import { knownNumbers, SETS_PER_CALL_MAX, subjectsOf, tooManySets } from './delete-backup.ts'
 import type { OperationParts } from './parts.ts'
 import { ruleNumber } from './refusal.ts'
 
@@ -64,7 +64,9 @@ export const PreviewDeleteBackup = defineOperation(
     return catalogue.transaction(async (tx) => {
       const found = await lockInstance(tx, parameters.DBInstanceId)
       if (!found) throw refuse('InvalidDBInstanceName.NotFound')
-      if (ids.length > SETS_PER_CALL_MAX) throw refuse('DeleteBackupSetNumExceed', `${ids.length}`)
+      if (ids.length > SETS_PER_CALL_MAX) {
+        throw refuse('DeleteBackupSetNumExceed', tooManySets(ids.length))
+      }
       const sets = await factsOfSets(tx, found.instance.id, knownNumbers(ids), now)
       const { verdicts, refusal } = judgeDeletion(subjectsOf(ids, found, sets, now), 'by-hand')
       const deletable = verdicts.filter(({ verdict }) => !verdict.refusal)

@@ -16,6 +16,8 @@ export const DELETION_CODES = {
   'set-old-enough': 'OperationDenied.BackupSetDeleteNotSupport',
 } as const satisfies Readonly<Record<Rule, string>>
 
+export type DeletionCode = (typeof DELETION_CODES)[Rule]
+
 /** D1, D2 …: the rule's number in docs/spec/deletion.md is its place in the table. */
 export function ruleNumber(rule: Rule): string {
   return `D${RULES.findIndex((row) => row.rule === rule) + 1}`

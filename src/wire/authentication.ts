@@ -47,7 +47,7 @@ export interface Arrival {
 }
 
 /** What both versions of the signature say: who asks what. Not to be believed before it is verified. */
-export interface Claim {
+interface Claim {
   readonly action: string
   readonly accessKeyId: string
   readonly timestamp: string
@@ -58,7 +58,7 @@ export interface Claim {
   readonly sign: (secret: string) => string
 }
 
-export function isSignedV3(headers: ReadonlyMap<string, string>): boolean {
+function isSignedV3(headers: ReadonlyMap<string, string>): boolean {
   return headers.get('authorization')?.startsWith('ACS3-') ?? false
 }
 

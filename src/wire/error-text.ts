@@ -6,7 +6,7 @@ export interface Text {
 
 /** What a code means. `message` is sent as it is: clients compare it with the vendor's. */
 export interface WireError {
-  readonly status: 400 | 403 | 404 | 409 | 429 | 500 | 503
+  readonly status: 400 | 403 | 404 | 500 | 503
   readonly message: string
   readonly cause: Text
   readonly fix: Text

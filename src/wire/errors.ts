@@ -14,31 +14,16 @@ export type ErrorCode = keyof typeof ERRORS
 /** The codes of an operation, each with what differs from `ERRORS`. */
 export type DeclaredErrors = { readonly [Code in ErrorCode]?: Partial<WireError> }
 
-/** Why a policy refused, in the vendor's words (page "Troubleshoot access denied"). */
-export interface AccessDenied {
-  readonly AuthAction: string
-  readonly AuthPrincipalType: string
-  readonly AuthPrincipalDisplayName: string
-  readonly NoPermissionType: 'ImplicitDeny' | 'ExplicitDeny'
-}
-
 /** The only error a client sees: all of it is public. */
 export class ApiError extends Error {
   override readonly name = 'ApiError'
   readonly code: string
   readonly status: WireError['status']
-  readonly accessDenied: AccessDenied | null
 
-  constructor(
-    code: string,
-    status: WireError['status'],
-    message: string,
-    accessDenied: AccessDenied | null = null,
-  ) {
+  constructor(code: string, status: WireError['status'], message: string) {
     super(message)
     this.code = code
     this.status = status
-    this.accessDenied = accessDenied
   }
 }
 

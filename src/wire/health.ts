@@ -7,7 +7,7 @@ export interface Probe {
   check(signal: AbortSignal): Promise<unknown>
 }
 
-export interface Health {
+interface Health {
   readonly status: 'ok' | 'failing'
   /** By the probe's name; the reasons are for the log. */
   readonly checks: Readonly<Record<string, 'ok' | 'failing'>>

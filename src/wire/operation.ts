@@ -7,14 +7,14 @@ import { type ApiError, apiError, type DeclaredErrors, type ErrorCode } from './
 import { parameterFacts, type RawParameters, readParameters } from './parameters.ts'
 
 /** Who asks, as the signature proved it. */
-export interface Caller {
+interface Caller {
   readonly accessKeyId: string
   readonly user: string
   /** The address at the other end of the connection. */
   readonly address: string
 }
 
-export interface Description<P extends z.ZodObject, R extends z.ZodObject, E> {
+interface Description<P extends z.ZodObject, R extends z.ZodObject, E> {
   readonly action: string
   readonly summary: Text
   readonly access: 'read' | 'write' | 'delete'

@@ -7,7 +7,7 @@ import { type ApiError, type ErrorCode, invalidParameter, missingParameter } fro
 export type RawParameters = ReadonlyMap<string, string>
 
 /** What is known of a parameter beyond its type. */
-export interface ParameterFacts {
+interface ParameterFacts {
   readonly description: Text
   /** The code for a bad value; null: `Invalid<Name>`. */
   readonly error: ErrorCode | null

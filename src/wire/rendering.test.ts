@@ -41,29 +41,22 @@ it('carries any text: what XML cannot hold is replaced, everything else comes ba
 })
 
 it('writes errors with everything that the clients look for', () => {
-  const denied = {
-    AuthAction: 'rds:DeleteBackup',
-    AuthPrincipalType: 'SubUser',
-    AuthPrincipalDisplayName: 'reader',
-    NoPermissionType: 'ImplicitDeny',
-  } as const
-  const error = new ApiError('NoPermission', 403, 'You are <not>.', denied)
+  const error = new ApiError('IncorrectDBInstanceState', 403, 'It is <not>.')
   const json = renderError('JSON', error, CONTEXT)
   assert.equal(json.contentType, 'application/json;charset=utf-8')
   assert.deepEqual(JSON.parse(json.body), {
     RequestId: 'ID',
     HostId: 'host',
-    Code: 'NoPermission',
-    Message: 'You are <not>.',
+    Code: 'IncorrectDBInstanceState',
+    Message: 'It is <not>.',
     Recommend: 'http://host/?q=a&b=c',
-    AccessDeniedDetail: denied,
   })
-  const xml = renderError('XML', new ApiError('NoPermission', 403, 'You are <not>.'), CONTEXT)
+  const xml = renderError('XML', error, CONTEXT)
   assert.equal(xml.contentType, 'text/xml;charset=utf-8')
   assert.equal(
     xml.body,
     "<?xml version='1.0' encoding='UTF-8'?><Error><RequestId>ID</RequestId><HostId>host</HostId>" +
-      '<Code>NoPermission</Code><Message>You are &lt;not&gt;.</Message>' +
+      '<Code>IncorrectDBInstanceState</Code><Message>It is &lt;not&gt;.</Message>' +
       '<Recommend>http://host/?q=a&amp;b=c</Recommend></Error>',
   )
 })

@@ -9,7 +9,7 @@ export interface Rendered {
 }
 
 /** What an error body says besides the error. */
-export interface ErrorContext {
+interface ErrorContext {
   readonly requestId: string
   readonly hostId: string
   readonly recommend: string
@@ -50,7 +50,6 @@ export function renderError(format: Format, error: ApiError, context: ErrorConte
     Code: error.code,
     Message: error.message,
     Recommend: context.recommend,
-    ...(error.accessDenied === null ? {} : { AccessDeniedDetail: { ...error.accessDenied } }),
   }
   if (format === 'JSON') return json(body)
   return xml(`<?xml version='1.0' encoding='UTF-8'?>${element('Error', body)}`)

@@ -5,8 +5,9 @@ import { percentDecode } from './percent-encoding.ts'
 const PARAMETERS_MAX = 1000
 
 /**
- * Reads a query string and a form body, both given as their bytes in Latin-1. A name occurs once in both together, whatever its encoding:
- * of two values the one that is signed and the one that is acted on could differ.
+ * Reads a query string and a form body, both given as their bytes in Latin-1. A name occurs once in
+ * both together, whatever its encoding: of two values the one that is signed and the one that is
+ * acted on could differ.
  */
 export function readRequestParameters(
   query: string,

@@ -17,7 +17,7 @@ import { createHealthCheck, type Probe } from './health.ts'
 import type { Operation } from './operation.ts'
 import { troubleshootingPage } from './troubleshooting.ts'
 
-export interface ServerOptions<Needs> {
+interface ServerOptions<Needs> {
   readonly operations: readonly Operation<Needs>[]
   readonly needs: Needs
   readonly keys: AccessKeys

@@ -5,7 +5,7 @@ import { canonicalPairs } from './signature-v1.ts'
 export const ALGORITHM_V3 = 'ACS3-HMAC-SHA256'
 
 /** The part of a request that version 3 signs. Header names are in lower case. */
-export interface SignedParts {
+interface SignedParts {
   readonly method: string
   readonly query: RawParameters
   readonly headers: ReadonlyMap<string, string>
@@ -16,7 +16,7 @@ export interface SignedParts {
 }
 
 /** What an `Authorization` header of this algorithm says. */
-export interface AuthorizationV3 {
+interface AuthorizationV3 {
   readonly accessKeyId: string
   readonly signedHeaders: readonly string[]
   readonly signature: string

@@ -29,12 +29,6 @@ export const BACKUP_ERRORS = {
     ['The instance has no backup set of this ID.', '该实例没有此 ID 的备份集。'],
     ['List the sets with DescribeBackups.', '请通过 DescribeBackups 查询备份集。'],
   ),
-  IncorrectBackupSetState: wireError(
-    403,
-    'Current backup set state does not support operations.',
-    ['The set is still being written or is leaving.', '备份集仍在写入或正在删除。'],
-    ['Wait until the backup has ended.', '请等待备份结束。'],
-  ),
   'InvalidBackupMethod.ValueNotSupport': wireError(
     400,
     // The two blanks are the vendor's.
@@ -66,8 +60,11 @@ export const BACKUP_ERRORS = {
   'Exceeded.BackupTimes': wireError(
     403,
     'The backup times exceeds.',
-    ['An instance has at most 20 backups a day.', '每个实例每天最多备份 20 次。'],
-    ['Wait until tomorrow (UTC).', '请等到次日（UTC）。'],
+    ['An instance has at most 20 backups in 24 hours.', '每个实例 24 小时内最多备份 20 次。'],
+    [
+      'Wait until the first of the 20 latest is more than 24 hours old.',
+      '请等到最近 20 次中最早的一次超过 24 小时。',
+    ],
   ),
   'InvalidDBName.Format': wireError(
     400,
@@ -110,15 +107,6 @@ export const BACKUP_ERRORS = {
     'The specified backup retention period is invalid.',
     ['The retention is not 7 to 730 days.', '保留天数不在 7 到 730 之间。'],
     ['Use 7 to 730.', '请使用 7 到 730。'],
-  ),
-  'InvalidLogBackupRetentionPeriod.Malformed': wireError(
-    400,
-    'Specified log backup retention period is not valid.',
-    [
-      'The log retention is not 7 to 730 days, or longer than the data retention.',
-      '日志保留天数不在 7 到 730 之间，或长于数据保留天数。',
-    ],
-    ['Use 7 up to the data retention.', '请使用 7 到数据保留天数之间的值。'],
   ),
   'InvalidReleasedKeepPolicy.Format': wireError(
     400,

@@ -26,12 +26,6 @@ export const GATEWAY_ERRORS = {
     ['The service does not know this AccessKey ID.', '服务不认识该 AccessKey ID。'],
     ['Use a key of this service.', '请使用本服务的 AccessKey。'],
   ),
-  'InvalidAccessKeyId.Inactive': wireError(
-    400,
-    'Specified access key is disabled.',
-    ['The AccessKey was disabled.', 'AccessKey 已被禁用。'],
-    ['Enable the key or use another one.', '请启用该 AccessKey 或更换。'],
-  ),
   SignatureDoesNotMatch: wireError(
     400,
     'Specified signature is not matched with our calculation. server string to sign is:',
@@ -85,48 +79,6 @@ export const GATEWAY_ERRORS = {
     'This http method not supported.',
     ['The API is called by GET or POST.', 'API 仅支持 GET 与 POST。'],
     ['Use GET or POST.', '请使用 GET 或 POST。'],
-  ),
-  'InvalidProtocol.NeedSsl': wireError(
-    400,
-    'Your request is denied as lack of ssl protect.',
-    ['The service accepts encrypted connections only.', '服务仅接受加密连接。'],
-    ['Use https.', '请使用 https。'],
-  ),
-  'Throttling.User': wireError(
-    400,
-    'Request was denied due to user flow control.',
-    ['The account called too often.', '账号调用过于频繁。'],
-    ['Wait and repeat with a new signature.', '请稍后重新签名再试。'],
-  ),
-  'Throttling.Api': wireError(
-    400,
-    'Request was denied due to api flow control.',
-    ['The operation was called too often.', '该接口调用过于频繁。'],
-    ['Wait and repeat with a new signature.', '请稍后重新签名再试。'],
-  ),
-  Throttling: wireError(
-    400,
-    'Request was denied due to request throttling.',
-    ['Too many requests.', '请求过多。'],
-    ['Wait and repeat with a new signature.', '请稍后重新签名再试。'],
-  ),
-  NoPermission: wireError(
-    403,
-    'You are not authorized to do this action.',
-    ['No policy of the user allows this operation.', '该用户没有执行此操作的权限。'],
-    ['Ask the owner of the service for the permission.', '请联系服务管理员授权。'],
-  ),
-  'Forbidden.RAM': wireError(
-    403,
-    "User not authorized to operate on the specified resource, or this API doesn't support RAM.",
-    ['No policy of the user allows this resource.', '该用户没有操作此资源的权限。'],
-    ['Ask the owner of the service for the permission.', '请联系服务管理员授权。'],
-  ),
-  'Forbidden.RiskControl': wireError(
-    403,
-    'This operation is forbidden by Aliyun Risk Control system.',
-    ['The operation is blocked for this key.', '该 AccessKey 的此操作被风控拦截。'],
-    ['Replace the key.', '请更换 AccessKey。'],
   ),
   IdempotentParameterMismatch: wireError(
     400,

@@ -14,12 +14,6 @@ export const INSTANCE_ERRORS = {
     ['No instance has this ID.', '没有该 ID 的实例。'],
     ['List the instances with DescribeDBInstances.', '请通过 DescribeDBInstances 查询实例。'],
   ),
-  'InvalidDBInstance.NotFound': wireError(
-    404,
-    'The specified instance does not exist or is not supported.',
-    ['No instance has this ID.', '没有该 ID 的实例。'],
-    ['List the instances with DescribeDBInstances.', '请通过 DescribeDBInstances 查询实例。'],
-  ),
   ReadDBInstanceNotSupport: wireError(
     400,
     'The operation is not permitted due to type of the instance.',
@@ -38,18 +32,6 @@ export const INSTANCE_ERRORS = {
     ['The engine or category cannot do this.', '实例的引擎或系列不支持该操作。'],
     ['Use a High-availability instance.', '请使用高可用系列实例。'],
   ),
-  IncorrectDBInstanceEngine: wireError(
-    403,
-    'Current DB Instance engine does not support this operation.',
-    ['The engine cannot do this.', '实例的引擎不支持该操作。'],
-    ['See which engines the operation supports.', '请查看该操作支持的引擎。'],
-  ),
-  IncorrectDBInstanceCharacterType: wireError(
-    403,
-    'Current DB Instance character_type does not support this operation.',
-    ['The node is of a kind that has no backups.', '该节点类型没有备份。'],
-    ['Name the instance that holds the data.', '请指定存放数据的实例。'],
-  ),
   IncorrectDBInstanceLockMode: wireError(
     403,
     'Current DB instance lock mode does not support this operation.',
@@ -61,12 +43,6 @@ export const INSTANCE_ERRORS = {
     'The Current DB instance lock mode does not support this operation.',
     ['The instance is locked.', '实例已被锁定。'],
     ['Unlock the instance first.', '请先解锁实例。'],
-  ),
-  'OperationDenied.DeletionProtection': wireError(
-    400,
-    'The operation is not permitted when the instance enabled deletion protection.',
-    ['Deletion protection is on.', '已开启释放保护。'],
-    ['Switch deletion protection off first.', '请先关闭释放保护。'],
   ),
   'InvalidEngine.Malformed': wireError(
     400,
@@ -85,23 +61,5 @@ export const INSTANCE_ERRORS = {
     'Specified parameter Category is not valid.',
     ['The category is neither Basic nor HighAvailability.', '系列不是 Basic 或 HighAvailability。'],
     ['Use HighAvailability or Basic.', '请使用 HighAvailability 或 Basic。'],
-  ),
-  BasicCategoryNotSupport: wireError(
-    403,
-    'The Basic category is not supported.',
-    ['The operation needs a standby.', '该操作需要备节点。'],
-    ['Use a High-availability instance.', '请使用高可用系列实例。'],
-  ),
-  InsufficientResourceCapacity: wireError(
-    404,
-    'The target availability zone does not have sufficient resources.',
-    ['The host has no room for another instance.', '主机资源不足，无法创建更多实例。'],
-    ['Remove an instance or add a host.', '请释放实例或增加主机。'],
-  ),
-  'InvalidRegionId.NotFound': wireError(
-    404,
-    'The specified RegionId does not exist.',
-    ['The service has no region of this name.', '服务中没有该地域。'],
-    ['List the regions with DescribeRegions.', '请通过 DescribeRegions 查询地域。'],
   ),
 }
