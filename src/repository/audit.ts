@@ -4,7 +4,7 @@ import { chunkCost } from './chunk-ref.ts'
 import { openStoredTree } from './stored-tree.ts'
 import type { Stores } from './stores.ts'
 
-export interface UsedChunk {
+interface UsedChunk {
   readonly pack: PackNumber
   readonly chunk: number
   readonly bytes: number

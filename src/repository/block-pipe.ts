@@ -1,5 +1,5 @@
 /** Hands blocks from one producer to one consumer; the producer waits while two are untaken. */
-export interface BlockPipe {
+interface BlockPipe {
   /** Resolves when there is room again; rejects once the pipe has failed. */
   push(block: Uint8Array): Promise<void>
   end(): void

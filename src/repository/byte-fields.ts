@@ -7,7 +7,7 @@ const NUMBER_MAX = Number.MAX_SAFE_INTEGER
  * Writes the fields of lists and manifests: whole numbers in 7-bit groups, least significant first,
  * the high bit set on all but the last (LEB128); bytes and UTF-8 text after their length.
  */
-export interface FieldWriter {
+interface FieldWriter {
   number(value: number): void
   /** Bytes as they are, without a length. */
   plain(bytes: Uint8Array): void

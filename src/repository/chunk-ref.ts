@@ -21,7 +21,7 @@ export const CHUNK_BYTES = 32 * 1024
 export const HASH_BYTES = 20
 export const REF_BYTES = 32
 
-export function writeRef(ref: ChunkRef, target: Buffer, offset: number): void {
+function writeRef(ref: ChunkRef, target: Buffer, offset: number): void {
   target.writeUInt32LE(ref.pack, offset)
   target.writeUInt32LE(ref.chunk, offset + 4)
   target.writeUInt32LE(ref.storedBytes, offset + 8)

@@ -15,7 +15,7 @@ import type { PackKind } from './pack-format.ts'
 import type { Retirements } from './retirements.ts'
 
 /** A chunk of the new set. */
-export interface NewChunk {
+interface NewChunk {
   readonly kind: PackKind
   readonly bytes: Uint8Array
   /** What the base set has at the same place: reused when equal, otherwise retired. */

@@ -6,7 +6,7 @@ export const CODEC_RAW: ChunkCodec = 0
 export const CODEC_ZSTD: ChunkCodec = 1
 
 export const BATCH_CHUNKS_MAX = 64
-export const BATCH_BYTES_MAX = BATCH_CHUNKS_MAX * CHUNK_BYTES
+const BATCH_BYTES_MAX = BATCH_CHUNKS_MAX * CHUNK_BYTES
 /** The first bytes of a chunk's SHA-256 as stored, by which a rewrite checks what it copies. */
 export const CHECK_BYTES = 16
 

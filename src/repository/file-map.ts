@@ -10,7 +10,7 @@ export interface FileMap {
   end(chunkCount: number): void
 }
 
-export interface FileMapEvents {
+interface FileMapEvents {
   /** A piece is to be stored as the `index`-th of `level`; its reference comes back by `resolved`. */
   piece(level: number, index: number, bytes: Buffer): void
   /** The map is complete; `roots` belong into the list entry. Called once. */

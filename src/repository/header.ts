@@ -1,10 +1,10 @@
-import { randomBytes, randomUUID } from 'node:crypto'
-import { Fault, isFault } from '../base/fault.ts'
+import { randomBytes } from 'node:crypto'
+import { Fault, invariant, isFault } from '../base/fault.ts'
 import type { Storage } from '../storage/storage.ts'
 import { CHUNK_BYTES } from './chunk-ref.ts'
 
 /** What is decided once, when the repository is made. */
-export interface RepositoryHeader {
+interface RepositoryHeader {
   readonly repositoryId: string
   /** The key of the hashes by which chunks are compared and checked; 32 bytes. */
   readonly hashKey: Uint8Array
@@ -16,29 +16,57 @@ export interface HeaderObject extends RepositoryHeader {
   readonly objectBytes: number
 }
 
-const HEADER_OBJECT = 'repository.json'
+export const HEADER_OBJECT = 'repository.json'
 const HEADER_VERSION = 1
 const HEADER_KIND = 'holdfast repository'
 const HEADER_BYTES_MAX = 64 * 1024
 const HASH_KEY_BYTES = 32
+const REPOSITORY_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
-/** Makes the repository's header on first use and reads it ever after; safe to race. */
+/**
+ * Makes the repository with this ID, a UUID in lower case, unless there is one already; safe to
+ * race. Returns the header of the one that is there: the caller compares its ID.
+ */
 export async function initialiseRepository(
   storage: Storage,
+  repositoryId: string,
   signal: AbortSignal,
 ): Promise<HeaderObject> {
-  if ((await storage.size(HEADER_OBJECT, signal)) === null) await createHeader(storage, signal)
+  invariant(REPOSITORY_ID.test(repositoryId), 'a repository is made with a UUID in lower case')
+  if ((await storage.size(HEADER_OBJECT, signal)) === null) {
+    await createHeader(storage, repositoryId, signal)
+  }
   return readHeader(storage, signal)
 }
 
 /** Faults: 'not-found' when there is no repository, 'unfit' when this version cannot read it. */
 export async function readHeader(storage: Storage, signal: AbortSignal): Promise<HeaderObject> {
   const size = await storage.size(HEADER_OBJECT, signal)
-  if (size === null) throw new Fault('not-found', `there is no ${HEADER_OBJECT}`)
+  if (size === null) {
+    throw new Fault('not-found', `there is no ${HEADER_OBJECT} in the storage`, {
+      hint: 'see whether the storage is mounted where the configuration says',
+    })
+  }
   if (size > HEADER_BYTES_MAX) throw new Fault('corrupt', `${HEADER_OBJECT} is too long`)
   const bytes = await storage.readRange(HEADER_OBJECT, 0, size, signal)
   const header = parseHeader(Buffer.from(bytes).toString('utf8'))
   return { ...header, name: HEADER_OBJECT, objectBytes: size }
+}
+
+/**
+ * Sees that the storage holds this repository before it is changed: below a mount point without its
+ * mount nothing is there, and what is written or believed to be gone is wrong once it is back.
+ */
+export async function assertHeld(
+  storage: Storage,
+  repositoryId: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const header = await readHeader(storage, signal)
+  if (header.repositoryId === repositoryId) return
+  throw new Fault('unfit', `the storage holds repository ${header.repositoryId}, another one`, {
+    hint: 'see whether the right storage is mounted where the configuration says',
+  })
 }
 
 /** The 16 bytes of a repository's ID, as the binary objects carry it. */
@@ -50,11 +78,15 @@ export function repositoryIdText(bytes: Buffer): string {
   return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
 }
 
-async function createHeader(storage: Storage, signal: AbortSignal): Promise<void> {
+async function createHeader(
+  storage: Storage,
+  repositoryId: string,
+  signal: AbortSignal,
+): Promise<void> {
   const header = {
     kind: HEADER_KIND,
     formatVersion: HEADER_VERSION,
-    repositoryId: randomUUID(),
+    repositoryId,
     chunkBytes: CHUNK_BYTES,
     cipher: 'none',
     wrappedKey: null,
@@ -80,7 +112,7 @@ function parseHeader(text: string): RepositoryHeader {
       hint: 'use the version of Holdfast that made it, or a newer one',
     })
   }
-  if (typeof repositoryId !== 'string' || repositoryIdBytes(repositoryId).length !== 16) {
+  if (typeof repositoryId !== 'string' || !REPOSITORY_ID.test(repositoryId)) {
     throw new Fault('corrupt', `${HEADER_OBJECT} has no repository ID`)
   }
   if (typeof hashKey !== 'string' || !/^[0-9a-f]{64}$/.test(hashKey)) {

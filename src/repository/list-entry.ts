@@ -12,11 +12,11 @@ interface Listed {
   readonly mode: number
 }
 
-export interface ListedDirectory extends Listed {
+interface ListedDirectory extends Listed {
   readonly kind: 'directory'
 }
 
-export interface ListedLink extends Listed {
+interface ListedLink extends Listed {
   readonly kind: 'link'
   readonly target: string
 }

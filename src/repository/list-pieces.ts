@@ -3,7 +3,7 @@ import { CHUNK_BYTES } from './chunk-ref.ts'
 import type { ListEntry } from './list-entry.ts'
 import { encodeListEntry } from './list-entry.ts'
 
-export interface ListPiece {
+interface ListPiece {
   /** The piece's place: two pieces of two sets are at the same place when it is the same. */
   readonly firstPath: string
   readonly bytes: Uint8Array

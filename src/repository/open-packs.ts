@@ -1,11 +1,10 @@
 import type { NewSet, PackFacts } from '../series/series.ts'
-import type { Storage } from '../storage/storage.ts'
 import type { ChunkRef } from './chunk-ref.ts'
 import type { BatchRow } from './codec-batch.ts'
 import type { ManifestPack } from './manifest.ts'
 import type { PackKind } from './pack-format.ts'
 import { PackWriter } from './pack-writer.ts'
-import type { Ledger } from './repository.ts'
+import type { Stores } from './stores.ts'
 
 export interface FinishedPack extends PackFacts, ManifestPack {}
 
@@ -24,9 +23,7 @@ interface Lane {
  * when it is full. Disposing discards those that are not finished.
  */
 export class OpenPacks implements AsyncDisposable {
-  readonly #storage: Storage
-  readonly #ledger: Ledger
-  readonly #repositoryId: string
+  readonly #stores: Stores
   readonly #set: NewSet
   readonly #signal: AbortSignal
   readonly #lanes: Readonly<Record<PackKind, Lane>> = {
@@ -36,16 +33,8 @@ export class OpenPacks implements AsyncDisposable {
   readonly #writers = new Set<PackWriter>()
   readonly #finished: FinishedPack[] = []
 
-  constructor(
-    storage: Storage,
-    ledger: Ledger,
-    repositoryId: string,
-    set: NewSet,
-    signal: AbortSignal,
-  ) {
-    this.#storage = storage
-    this.#ledger = ledger
-    this.#repositoryId = repositoryId
+  constructor(stores: Stores, set: NewSet, signal: AbortSignal) {
+    this.#stores = stores
     this.#set = set
     this.#signal = signal
   }
@@ -76,10 +65,10 @@ export class OpenPacks implements AsyncDisposable {
 
   async #openPack(kind: PackKind): Promise<NonNullable<Lane['open']>> {
     const { series, number: born, setId } = this.#set
-    const pack = await this.#ledger.announcePacks(this.#set, 1, this.#signal)
-    const repositoryId = this.#repositoryId
+    const { ledger, repositoryId } = this.#stores
+    const pack = await ledger.announcePacks(this.#set, 1, this.#signal)
     const header = { kind, repositoryId, series, born, setId, pack, generation: 0 }
-    const writer = new PackWriter(this.#storage, header, this.#signal)
+    const writer = new PackWriter(this.#stores, this.#set, header, this.#signal)
     this.#writers.add(writer)
     return { writer, pack, nextChunk: 0 }
   }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -288,8 +289,8 @@ test('a content that is passed over is a mistake of the caller, told at once', a
 test('a repository is made once and keeps its identity', async () => {
   await using opened = await openTestRepository()
   const again = await Promise.all([
-    initialiseRepository(opened.storage, signal),
-    initialiseRepository(opened.storage, signal),
+    initialiseRepository(opened.storage, randomUUID(), signal),
+    initialiseRepository(opened.storage, randomUUID(), signal),
   ])
   for (const header of again) {
     assert.equal(header.repositoryId, opened.repository.id)
@@ -298,11 +299,11 @@ test('a repository is made once and keeps its identity', async () => {
   const path = join(opened.directory, 'repository.json')
   const text = await readFile(path, 'utf8')
   await writeFile(path, text.replace('"formatVersion": 1', '"formatVersion": 2'))
-  await assert.rejects(initialiseRepository(opened.storage, signal), (error) =>
+  await assert.rejects(initialiseRepository(opened.storage, randomUUID(), signal), (error) =>
     isFault(error, 'unfit'),
   )
   await writeFile(path, text.slice(1))
-  await assert.rejects(initialiseRepository(opened.storage, signal), (error) =>
+  await assert.rejects(initialiseRepository(opened.storage, randomUUID(), signal), (error) =>
     isFault(error, 'corrupt'),
   )
 })

@@ -1,10 +1,11 @@
 import type { Logger } from '../base/logger.ts'
 import type { Storage } from '../storage/storage.ts'
 import { auditSet } from './audit.ts'
+import { checkPack } from './check-pack.ts'
 import { createChunkLoader } from './chunk-loader.ts'
 import { CHUNK_BYTES } from './chunk-ref.ts'
 import type { CodecPool } from './codec-pool.ts'
-import { readHeader } from './header.ts'
+import { assertHeld, readHeader } from './header.ts'
 import { createPackShelf } from './pack-shelf.ts'
 import type { Ledger, Repository } from './repository.ts'
 import { rewritePack } from './rewrite-pack.ts'
@@ -12,7 +13,7 @@ import { openSetReader } from './set-reader.ts'
 import { openSetWriter } from './set-writer.ts'
 import type { Stores } from './stores.ts'
 
-export interface RepositoryOptions {
+interface RepositoryOptions {
   /** For spooling lists that do not fit into memory; made when needed. */
   readonly scratchDirectory: string
   readonly log: Logger
@@ -44,10 +45,18 @@ export async function openRepository(
   return {
     id: repositoryId,
     chunkBytes: CHUNK_BYTES,
-    writeSet: (set, during) => openSetWriter(stores, set, during),
+    async writeSet(set, during) {
+      await assertHeld(storage, repositoryId, during)
+      return openSetWriter(stores, set, during)
+    },
     readSet: (set, during) => openSetReader(stores, set, during),
-    rewritePack: (step, during) => rewritePack(storage, step, during),
-    removeObjects: (names, during) => storage.remove(names, during),
+    rewritePack: (step, during) => rewritePack(storage, repositoryId, step, during),
+    async removeObjects(names, during) {
+      await assertHeld(storage, repositoryId, during)
+      await storage.remove(names, during)
+    },
+    checkPack: (series, pack, location, during) =>
+      checkPack(storage, { repositoryId, series, pack, location }, during),
     audit: (set, during) => auditSet(stores, set, during),
     async [Symbol.asyncDispose]() {},
   }

@@ -1,4 +1,5 @@
 import { Fault } from '../base/fault.ts'
+import type { SeriesId } from '../base/ids.ts'
 import type { PackNumber } from '../series/series.ts'
 import { CHUNK_INDEX_BYTES } from '../series/series.ts'
 import type { Storage } from '../storage/storage.ts'
@@ -26,16 +27,24 @@ export interface PackIndex {
   position(chunk: number): number | null
 }
 
+/** The pack that is wanted, and the object that must be it. */
+export interface PackPlace {
+  readonly repositoryId: string
+  readonly series: SeriesId
+  readonly pack: PackNumber
+  readonly location: PackLocation
+}
+
 /** Most packs' indexes come with the first read. */
 const TAIL_BYTES = 128 * 1024
 
 /** Faults: 'not-found' when the object is gone, 'corrupt' or 'unfit' naming it otherwise. */
 export async function readPackIndex(
   storage: Storage,
-  pack: PackNumber,
-  { object, objectBytes }: PackLocation,
+  place: PackPlace,
   signal: AbortSignal,
 ): Promise<PackIndex> {
+  const { object, objectBytes } = place.location
   if (objectBytes < PACK_HEADER_BYTES + PACK_FOOTER_BYTES) {
     throw new Fault('corrupt', `object ${object} is too short for a pack`)
   }
@@ -47,7 +56,6 @@ export async function readPackIndex(
     read(Math.min(bodyBytes, TAIL_BYTES)),
   ])
   const facts = decodePackHeader(header, object)
-  if (facts.pack !== pack) throw new Fault('corrupt', `object ${object} is not pack ${pack}`)
   const footer = guess.subarray(-PACK_FOOTER_BYTES)
   const chunkCount = decodePackFooter(footer, object)
   const tailBytes = chunkCount * CHUNK_INDEX_BYTES + PACK_FOOTER_BYTES
@@ -57,16 +65,46 @@ export async function readPackIndex(
   if (!footerMatches(footer, header, index)) {
     throw new Fault('corrupt', `header or index of pack ${object} is damaged`)
   }
-  return indexOf(facts, index, chunkCount)
+  assertWanted(facts, place)
+  const offsets = chunkOffsets(index, chunkCount)
+  if (offsets[chunkCount] !== objectBytes - tailBytes) {
+    throw new Fault('corrupt', `the chunks of pack ${object} do not make its length`)
+  }
+  return indexOf(facts, index, chunkCount, offsets)
 }
 
-function indexOf(header: PackHeader, index: Buffer, chunkCount: number): PackIndex {
-  const offsets = new Float64Array(chunkCount)
+/** The storage may hold a sound pack under another one's name: copied there, or of another service. */
+function assertWanted(
+  header: PackHeader,
+  { repositoryId, series, pack, location }: PackPlace,
+): void {
+  const { object, born, generation } = location
+  const wanted = { repositoryId, series, pack, born, generation }
+  for (const field of ['repositoryId', 'series', 'pack', 'born', 'generation'] as const) {
+    if (header[field] === wanted[field]) continue
+    const found = `has ${field} ${header[field]} instead of ${wanted[field]}`
+    throw new Fault('corrupt', `object ${object} is another pack: its header ${found}`)
+  }
+}
+
+/** Where in the object each chunk starts, and at last where they end. */
+function chunkOffsets(index: Buffer, chunkCount: number): Float64Array {
+  const offsets = new Float64Array(chunkCount + 1)
   let end = PACK_HEADER_BYTES
   for (let position = 0; position < chunkCount; position += 1) {
     offsets[position] = end
     end += index.readUInt32LE(position * CHUNK_INDEX_BYTES + 4)
   }
+  offsets[chunkCount] = end
+  return offsets
+}
+
+function indexOf(
+  header: PackHeader,
+  index: Buffer,
+  chunkCount: number,
+  offsets: Float64Array,
+): PackIndex {
   const numberAt = (position: number): number => index.readUInt32LE(position * CHUNK_INDEX_BYTES)
   return {
     header,

@@ -41,13 +41,11 @@ export function createPackShelf(
     const key = `${series}/${pack}`
     const known = shelf.get(key)
     if (known) return known
-    const place = await ledger.locate(series, pack, signal)
-    if (!place) throw new Fault('not-found', `pack ${pack} of series ${series} is gone`)
-    const index = await readPackIndex(storage, pack, place, signal)
-    if (index.header.series !== series || index.header.repositoryId !== repositoryId) {
-      throw new Fault('corrupt', `pack ${place.object} belongs to another series or repository`)
-    }
-    const opened = { object: place.object, index }
+    const location = await ledger.locate(series, pack, signal)
+    if (!location) throw new Fault('not-found', `pack ${pack} of series ${series} is gone`)
+    const place = { repositoryId, series, pack, location }
+    const index = await readPackIndex(storage, place, signal)
+    const opened = { object: location.object, index }
     shelf.set(key, opened, index.weightBytes)
     return opened
   }

@@ -1,11 +1,12 @@
 import { Fault, invariant } from '../base/fault.ts'
 import { packObjectName } from '../series/object-names.ts'
-import type { PackFacts } from '../series/series.ts'
+import type { NewSet, PackFacts } from '../series/series.ts'
 import { CHUNK_INDEX_BYTES, PACK_FIXED_BYTES } from '../series/series.ts'
-import type { Storage } from '../storage/storage.ts'
 import { createBlockPipe } from './block-pipe.ts'
 import type { IndexRow, PackHeader } from './pack-format.ts'
 import { encodeIndexRow, encodePackFooter, encodePackHeader } from './pack-format.ts'
+import type { Stores } from './stores.ts'
+import { writeAnnounced } from './write-announced.ts'
 
 const BLOCK_BYTES = 1024 * 1024
 /** A pack is full at this size, or with this many chunks: its index is read as a whole. */
@@ -25,13 +26,18 @@ export class PackWriter implements AsyncDisposable {
   #chunkCount = 0
   #chunkBytes = 0
 
-  constructor(storage: Storage, header: PackHeader, signal: AbortSignal) {
+  constructor(
+    stores: Pick<Stores, 'storage' | 'ledger'>,
+    set: NewSet,
+    header: PackHeader,
+    signal: AbortSignal,
+  ) {
     this.#header = header
     this.#object = packObjectName(header.series, header.born, header.pack, header.generation)
     this.#headerBytes = encodePackHeader(header)
     this.#headerBytes.copy(this.#block)
     this.#blockUsed = this.#headerBytes.length
-    this.#written = storage.write(this.#object, this.#pipe.blocks, signal)
+    this.#written = writeAnnounced(stores, set, this.#object, this.#pipe.blocks, signal)
     this.#written.catch((error: unknown) => this.#pipe.fail(error))
   }
 

@@ -5,7 +5,7 @@ export interface Part {
 }
 
 /** One read that gives several parts. */
-export interface CoalescedRead<Member extends Part> extends Part {
+interface CoalescedRead<Member extends Part> extends Part {
   readonly parts: readonly Member[]
 }
 

@@ -11,6 +11,11 @@ export interface Ledger {
   announcePacks(set: NewSet, count: number, signal: AbortSignal): Promise<PackNumber>
   /** Records an object's name as `intended` before it is written. */
   announce(set: NewSet, name: string, signal: AbortSignal): Promise<void>
+  /**
+   * The announced name is taken by bytes that are not this attempt's: another catalogue's, or those
+   * of a time that this catalogue has forgotten. Its record goes; the object must not be removed.
+   */
+  disown(set: NewSet, name: string, signal: AbortSignal): Promise<void>
   /** Where a pack is now; null when it is gone. */
   locate(series: SeriesId, pack: PackNumber, signal: AbortSignal): Promise<PackLocation | null>
 }
@@ -54,16 +59,37 @@ export interface RewriteStep {
 export interface Repository extends AsyncDisposable {
   readonly id: string
   readonly chunkBytes: number
+  /**
+   * `add` and `seal` fail with Fault 'exists' where a name is taken by other bytes; that object is
+   * disowned by then. Fault 'not-found' or 'unfit' when the storage does not hold this repository.
+   */
   writeSet(set: NewSet, signal: AbortSignal): Promise<SetWriter>
   /** Fault 'not-found' or 'corrupt' names the object that is hurt. */
   readSet(set: StoredSet, signal: AbortSignal): Promise<SetReader>
-  /** Writes the new generation, byte for byte the kept chunks after checking them; repeatable. */
+  /**
+   * Writes the new generation, byte for byte the kept chunks after checking them; repeatable. After
+   * Fault 'exists' the object of that name is not the caller's and must not be removed.
+   */
   rewritePack(step: RewriteStep, signal: AbortSignal): Promise<void>
-  /** Deletes objects, durably; those that are gone already are no error. */
+  /**
+   * Deletes objects, durably; those that are gone already are no error. Fault 'not-found' or 'unfit'
+   * when the storage does not hold this repository: an unmounted one has lost nothing.
+   */
   removeObjects(names: readonly string[], signal: AbortSignal): Promise<void>
   /**
+   * Reads a pack's whole object. Fault 'corrupt' names the object and what is wrong: its header, its
+   * index, its length or a chunk; 'not-found' when it is not there.
+   */
+  checkPack(
+    series: SeriesId,
+    pack: PackNumber,
+    location: PackLocation,
+    signal: AbortSignal,
+  ): Promise<void>
+  /**
    * The auditor: every chunk a set uses (data, maps, lists), with its stored bytes
-   * (+ CHUNK_INDEX_BYTES), each once. For tests and `verify`; it never decides anything.
+   * (+ CHUNK_INDEX_BYTES), each once. It reads and checks the manifest, the list and the maps, but
+   * no contents. For tests and `verify`; it never decides anything.
    */
   audit(
     set: StoredSet,

@@ -22,6 +22,7 @@ import type { StoredFile } from './stored-file.ts'
 import type { StoredTree } from './stored-tree.ts'
 import { openStoredTree } from './stored-tree.ts'
 import type { Stores } from './stores.ts'
+import { writeAnnounced } from './write-announced.ts'
 
 /** Opens a writer for `set`; `signal` holds for the writer's whole life. */
 export async function openSetWriter(
@@ -50,12 +51,12 @@ class TreeWriter implements SetWriter {
   #state: 'open' | 'busy' | 'done' = 'open'
 
   constructor(stores: Stores, set: NewSet, base: StoredTree | null, signal: AbortSignal) {
-    const { storage, ledger, codec, hashKey, repositoryId } = stores
+    const { codec, hashKey } = stores
     this.#stores = stores
     this.#set = set
     this.#base = base
     this.#signal = AbortSignal.any([signal, this.#stop.signal])
-    this.#packs = new OpenPacks(storage, ledger, repositoryId, set, this.#signal)
+    this.#packs = new OpenPacks(stores, set, this.#signal)
     this.#retirements = createRetirements()
     this.#sink = createChunkSink(codec, hashKey, this.#packs, this.#retirements, this.#signal)
     this.#files = createFileWriter(this.#sink, this.#retirements)
@@ -132,7 +133,7 @@ class TreeWriter implements SetWriter {
     const manifest = await this.#encodeManifest(description, list, packs)
     const name = manifestObjectName(this.#set.series, this.#set.number)
     await this.#stores.ledger.announce(this.#set, name, this.#signal)
-    await this.#stores.storage.write(name, [manifest], this.#signal)
+    await writeAnnounced(this.#stores, this.#set, name, [manifest], this.#signal)
     const { series, number, setId } = this.#set
     return {
       stored: { series, number, setId, manifest: name },

@@ -1,5 +1,5 @@
 /** Keeps the values used last, up to a total weight. */
-export interface WeightedCache<Key, Value> {
+interface WeightedCache<Key, Value> {
   get(key: Key): Value | undefined
   set(key: Key, value: Value, weight: number): void
   delete(key: Key): void

@@ -29,7 +29,7 @@ export interface SeriesView {
   readonly retirements: readonly RetirementState[]
 }
 
-export interface TargetChange {
+interface TargetChange {
   readonly pack: PackNumber
   readonly before: number
   readonly after: number
@@ -117,7 +117,7 @@ export function targetFor(liveBytes: number, targetBytes: number): number {
 }
 
 /** The smallest kept number ≥ `number`, or null. `kept` is ascending. */
-export function firstAtLeast(kept: readonly SetNumber[], number: number): SetNumber | null {
+function firstAtLeast(kept: readonly SetNumber[], number: number): SetNumber | null {
   let low = 0
   let high = kept.length
   while (low < high) {

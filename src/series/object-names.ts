@@ -2,7 +2,7 @@ import type { SeriesId } from '../base/ids.ts'
 import type { PackNumber, SetNumber } from './series.ts'
 
 /** Everything that the attempt with this set number writes, and nothing else, starts with it. */
-export function attemptPrefix(series: SeriesId, number: SetNumber): string {
+function attemptPrefix(series: SeriesId, number: SetNumber): string {
   return `series/${series}/${number}/`
 }
 

@@ -1,6 +1,6 @@
 import type { Dirent } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
-import { mkdir, open, readdir, rm, rmdir, stat, statfs } from 'node:fs/promises'
+import { mkdir, open, readdir, rm, rmdir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { syncDirectory } from '../base/durable-file.ts'
 import { Fault, fileFault, systemCode } from '../base/fault.ts'
@@ -126,12 +126,6 @@ class FileStorage implements Storage {
       const sizeBytes = await sizeOf(path)
       if (sizeBytes !== null) yield { name, sizeBytes }
     }
-  }
-
-  async freeBytes(signal: AbortSignal): Promise<number | null> {
-    signal.throwIfAborted()
-    const { bavail, bsize } = await statfs(this.#root)
-    return bavail * bsize
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}

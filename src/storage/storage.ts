@@ -31,6 +31,4 @@ export interface Storage extends AsyncDisposable {
   listUnfinished(
     signal: AbortSignal,
   ): AsyncIterable<{ readonly name: string; readonly sizeBytes: number }>
-  /** Bytes that can still be written; null when the store does not tell. */
-  freeBytes(signal: AbortSignal): Promise<number | null>
 }

@@ -40,7 +40,6 @@ export function failingStorage(inner: Storage, failures: readonly PlannedFailure
     size: (name, signal) => inner.size(name, signal),
     list: (prefix, signal) => inner.list(prefix, signal),
     listUnfinished: (signal) => inner.listUnfinished(signal),
-    freeBytes: (signal) => inner.freeBytes(signal),
     [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
   }
 }

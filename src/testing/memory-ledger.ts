@@ -6,7 +6,7 @@ import type { NewSet, PackNumber, SealedSet } from '../series/series.ts'
 
 /** The catalogue's part of the repository's work, for one test. */
 export interface MemoryLedger extends Ledger {
-  /** Every object's name that was announced, in order. */
+  /** Every object's name that was announced and not disowned, in order. */
   readonly announced: readonly string[]
   /** Makes the set's packs known to readers, as the transaction that records a set does. */
   record(sealed: SealedSet): void
@@ -39,6 +39,12 @@ export function createMemoryLedger(): MemoryLedger {
       signal.throwIfAborted()
       invariant(name === manifestObjectName(set.series, set.number), 'only manifests have names')
       announce(name)
+    },
+    async disown(set, name, signal) {
+      signal.throwIfAborted()
+      const at = announced.indexOf(name)
+      invariant(at >= 0, `only what was announced is disowned, set ${set.number}`)
+      announced.splice(at, 1)
     },
     async locate(series, pack, signal) {
       signal.throwIfAborted()

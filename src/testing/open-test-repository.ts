@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import type { RestoredEntry, TreeEntry } from '../base/file-tree.ts'
 import type { SeriesId } from '../base/ids.ts'
@@ -34,7 +35,7 @@ export async function openTestRepository(
   const directory = join(folder.path, 'objects')
   const scratchDirectory = join(folder.path, 'scratch')
   const storage = stack.use(await openFileStorage(directory))
-  await initialiseRepository(storage, signal)
+  await initialiseRepository(storage, randomUUID(), signal)
   const ledger = createMemoryLedger()
   const codec = stack.use(openCodecPool({ threads: 2, slots: 4 }))
   const options = { scratchDirectory, log: SILENT }

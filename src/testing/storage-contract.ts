@@ -116,11 +116,6 @@ const GUARANTEES: Readonly<Record<string, (storage: Storage) => Promise<void>>> 
     await assert.rejects(storage.remove(['x'], aborted), /asked to stop/)
     assert.equal(await storage.size('x', signal), null)
   },
-
-  'tells its free bytes, or that it does not know': async (storage) => {
-    const free = await storage.freeBytes(signal)
-    assert.ok(free === null || free > 0)
-  },
 }
 
 function blocks(...parts: readonly string[]): Uint8Array[] {

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { SILENT } from '../../src/base/logger.ts'
 import { createLedger, recordHeader } from '../../src/catalogue/ledger.ts'
@@ -8,9 +9,7 @@ import { openFileStorage } from '../../src/storage/file-storage.ts'
 import { openTestCatalogue } from '../../src/testing/catalogue-server.ts'
 import type { HistoryParts } from './history.ts'
 
-export interface OpenedParts extends HistoryParts, AsyncDisposable {
-  readonly storageDirectory: string
-}
+export type OpenedParts = HistoryParts & AsyncDisposable
 
 /** A real catalogue and a real directory, shared by the histories of one test file. */
 export async function openHistoryParts(name: string): Promise<OpenedParts> {
@@ -19,7 +18,7 @@ export async function openHistoryParts(name: string): Promise<OpenedParts> {
   const signal = new AbortController().signal
   const storageDirectory = join(folder.root, 'storage')
   const storage = stack.use(await openFileStorage(storageDirectory))
-  const header = await initialiseRepository(storage, signal)
+  const header = await initialiseRepository(storage, randomUUID(), signal)
   await catalogue.transaction((tx) => recordHeader(tx, header.name, header.objectBytes))
   const codec = stack.use(openCodecPool({ threads: 2, slots: 4 }))
   const options = { scratchDirectory: folder.scratch, log: SILENT }
