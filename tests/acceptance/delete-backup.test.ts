@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import pg from 'pg'
+import { sizeOfFiles } from '../../src/base/folder-size.ts'
 import { itemsOf, type Reply, ServiceProcess, until } from '../../src/testing/service-process.ts'
-import { sizeOfFiles } from '../../src/testing/storage-size.ts'
+import type { CallReply } from '../../src/wire/client.ts'
 
 let service: ServiceProcess
 let pair: string
@@ -52,16 +53,21 @@ async function listed(): Promise<readonly Reply[]> {
   return itemsOf(await service.ask('DescribeBackups', { DBInstanceId: pair }), 'Backup')
 }
 
-async function refused(
-  reply: Awaited<ReturnType<typeof deleteBackup>>,
-  status: number,
-  code: string,
-) {
+async function refused(reply: CallReply, status: number, code: string): Promise<string> {
   assert.equal(reply.status, status, reply.body)
   const body = reply.parsed as Reply
   assert.equal(body['Code'], code)
   assert.match(String(body['RequestId']), /^[0-9A-F-]{36}$/)
   return String(body['Message'])
+}
+
+/** The service's log lines of this message about the request of `reply`. */
+async function loggedFor(reply: CallReply, message: string): Promise<readonly Reply[]> {
+  const { RequestId } = reply.parsed as Reply
+  const lines = (await service.log()).split('\n').filter((line) => line.startsWith('{'))
+  return lines
+    .map((line) => JSON.parse(line) as Reply)
+    .filter((line) => line['message'] === message && line['requestId'] === RequestId)
 }
 
 test('StoreStatus says what DeleteBackup answers, for every set', async () => {
@@ -144,10 +150,40 @@ test('D1: an unknown instance is a 404', async () => {
   await refused(reply, 404, 'InvalidDBInstanceName.NotFound')
 })
 
-test('no parameter makes a delete harmless: DryRun is refused and nothing changes', async () => {
+test('D18: no parameter makes a delete harmless: DryRun is refused however it is spelt', async () => {
   const before = await listed()
-  assert.equal((await deleteBackup(sets[0] ?? '', { DryRun: 'true' })).status, 400)
+  for (const name of ['DryRun', 'dryrun', 'DRYRUN', 'dry_run', 'Dry-Run']) {
+    for (const value of ['true', 'false', '']) {
+      const reply = await deleteBackup(sets[0] ?? '', { [name]: value })
+      assert.match(await refused(reply, 400, 'InvalidParameter'), /use PreviewDeleteBackup/)
+    }
+  }
   assert.deepEqual(await listed(), before)
+})
+
+test('a refusal is logged once, with its rule, whether it is of the instance or of a set', async () => {
+  const hundredAndOne = Array.from({ length: 101 }, (_, index) => String(index + 1)).join(',')
+  const refusals = [
+    ['D1 instance-known', 'pgm-x', '1'],
+    ['D6 category-supported', basic, basicSet],
+    ['D7 set-known', pair, '99'],
+    ['D11 set-old-enough', pair, sets[4] ?? ''],
+    ['D16', pair, hundredAndOne],
+  ] as const
+  for (const [rule, instanceId, ids] of refusals) {
+    const reply = await service.call('DeleteBackup', { DBInstanceId: instanceId, BackupId: ids })
+    const [line, ...more] = await loggedFor(reply, 'deletion refused')
+    assert.deepEqual([line?.['rule'], more], [rule.split(' ')[0], []])
+    assert.equal(line?.['code'], (reply.parsed as Reply)['Code'])
+    assert.ok(String(line?.['detail']).includes(rule.split(' ')[1] ?? '101'))
+  }
+})
+
+test('a BackupId that names no set lists none', async () => {
+  for (const BackupId of [',', ' ', 'abc', `${pair}:`]) {
+    const shown = await service.ask('DescribeBackups', { DBInstanceId: pair, BackupId })
+    assert.deepEqual([itemsOf(shown, 'Backup'), shown['TotalRecordCount']], [[], '0'])
+  }
 })
 
 test('gives exactly the foretold bytes back, and a repeated delete is a 404', async () => {
@@ -156,8 +192,14 @@ test('gives exactly the foretold bytes back, and a repeated delete is a 404', as
   assert.equal(preview['RemainingBackupCount'], 4)
   assert.equal(preview['BytesExact'], true)
   const before = await sizeOfFiles(service.storageFolder)
-  await service.ask('DeleteBackup', asked)
+  const reply = await service.call('DeleteBackup', asked)
+  assert.equal(reply.status, 200, reply.body)
   assert.equal((await listed()).length, 4)
+  const logged = await loggedFor(reply, 'sets deleted')
+  assert.deepEqual(
+    logged.map((line) => [line['backupIds'], line['freedBytes']]),
+    [[[sets[0]], preview['FreedBytes']]],
+  )
   const after = before - Number(preview['FreedBytes'])
   await until(async () => (await sizeOfFiles(service.storageFolder)) === after, 'bytes are back')
   await refused(await deleteBackup(sets[0] ?? ''), 404, 'InvalidBackupSetID.NotFound')
@@ -177,11 +219,41 @@ test('retention changes show in the policy at once, and logs cannot be switched 
   assert.equal(policy['PreferredBackupPeriod'], 'Monday,Friday')
   assert.equal(policy['PreferredNextBackupTime'], '')
   assert.equal(policy['EnableIncrementDataBackup'], false)
-  const on = await service.call('ModifyBackupPolicy', { DBInstanceId: pair, BackupLog: 'Enable' })
-  await refused(on, 400, 'UnsupportedOperation')
+  const logMode = { BackupPolicyMode: 'LogBackupPolicy' }
+  for (const on of [
+    { BackupLog: 'Enable' },
+    { BackupLog: 'Enable', ...logMode },
+    { EnableBackupLog: '1', ...logMode },
+    { EnableBackupLog: 'True', ...logMode },
+  ]) {
+    const reply = await service.call('ModifyBackupPolicy', { DBInstanceId: pair, ...on })
+    await refused(reply, 400, 'UnsupportedOperation')
+  }
+  await service.ask('ModifyBackupPolicy', {
+    DBInstanceId: pair,
+    EnableBackupLog: '0',
+    ...logMode,
+  })
   const bad = await service.call('ModifyBackupPolicy', {
     DBInstanceId: pair,
     BackupRetentionPeriod: '6',
   })
   await refused(bad, 400, 'InvalidBackupRetentionPeriod.Malformed')
 })
+
+const CODES_OF_AN_UNKNOWN_INSTANCE = [
+  ['CreateBackup', 404, 'InvalidDBInstanceName.NotFound'],
+  ['DeleteBackup', 404, 'InvalidDBInstanceName.NotFound'],
+  ['DescribeBackupPolicy', 404, 'InvalidDBInstanceName.NotFound'],
+  ['DescribeBackups', 404, 'InvalidDBInstanceName.NotFound'],
+  ['DescribeBackupTasks', 404, 'InvalidDBInstanceName.NotFound'],
+  ['DescribeDBInstanceAttribute', 400, 'InvalidDBInstanceId.NotFound'],
+  ['ModifyBackupPolicy', 400, 'InvalidDBInstanceId.NotFound'],
+] as const
+
+for (const [action, status, code] of CODES_OF_AN_UNKNOWN_INSTANCE) {
+  test(`${action} refuses an unknown instance with ${status} ${code}`, async () => {
+    const reply = await service.call(action, { DBInstanceId: 'pgm-x', BackupId: '1' })
+    await refused(reply, status, code)
+  })
+}
