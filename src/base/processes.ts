@@ -2,6 +2,9 @@ import { readdir, readFile, readlink } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { systemCode } from './fault.ts'
 
+/** What the kernel appends to the path of a file that has been removed (proc(5)). */
+const DELETED = / \(deleted\)$/
+
 /**
  * When a process was started, in clock ticks since the machine's: with the pid it names a process
  * for good, as a pid alone does not. Null when there is no such process (a zombie counts as none).
@@ -24,22 +27,35 @@ export function signalProcess(pid: number, kind: NodeJS.Signals): void {
 }
 
 /** Pids of the `postgres` processes that work in a real path or below; children included. */
-export async function serversBelow(folder: string): Promise<readonly number[]> {
-  const found: number[] = []
-  for (const name of await readdir('/proc')) {
-    if (/^\d+$/.test(name) && (await isServerBelow(Number(name), folder))) found.push(Number(name))
-  }
-  return found
+export function serversBelow(folder: string): Promise<readonly number[]> {
+  return findServers((home) => home === folder || home.startsWith(`${folder}/`))
 }
 
-/** A server's working directory is its data directory, whatever its command line shows. */
-async function isServerBelow(pid: number, folder: string): Promise<boolean> {
+/** Pids of the `postgres` processes that work in this very directory, a real path. */
+export function serversOn(directory: string): Promise<readonly number[]> {
+  return findServers((home) => home === directory)
+}
+
+/**
+ * The data directory of a `postgres` process, its children's too; null for any other process. It is
+ * the working directory, whatever the command line shows, and the path it had when it is removed.
+ */
+export async function serverHome(pid: number): Promise<string | null> {
   try {
-    const home = (await readlink(`/proc/${pid}/cwd`)).replace(/ \(deleted\)$/, '')
-    if (home !== folder && !home.startsWith(`${folder}/`)) return false
-    const program = (await readlink(`/proc/${pid}/exe`)).replace(/ \(deleted\)$/, '')
-    return basename(program) === 'postgres'
+    const program = await readlink(`/proc/${pid}/exe`)
+    if (basename(program.replace(DELETED, '')) !== 'postgres') return null
+    return (await readlink(`/proc/${pid}/cwd`)).replace(DELETED, '')
   } catch {
-    return false // Gone in the meantime, or another user's: no server of ours.
+    return null // Gone in the meantime, a zombie, or another user's: no server of ours.
   }
+}
+
+async function findServers(isWanted: (home: string) => boolean): Promise<readonly number[]> {
+  const found: number[] = []
+  for (const name of await readdir('/proc')) {
+    if (!/^\d+$/.test(name)) continue
+    const home = await serverHome(Number(name))
+    if (home !== null && isWanted(home)) found.push(Number(name))
+  }
+  return found
 }

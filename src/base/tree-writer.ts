@@ -9,10 +9,10 @@ const SYNCING_MAX = 16
 
 /**
  * Writes a tree into a directory, made when missing, otherwise empty but for files named by
- * `mayHold`. Durable when it resolves: every file and every directory has been flushed. Modes are kept as they are. A path that leaves
- * the directory, or passes through anything but a directory written before it (a link, say), is a
- * Fault 'corrupt'. `onBytes` is told of each piece of content as it is
- * written.
+ * `mayHold`. Durable when it resolves: every file and every directory has been flushed. Modes are
+ * kept as they are. A path that leaves the directory, or passes through anything but a directory
+ * written before it (a link, say), is a Fault 'corrupt'. `onBytes` is told of each piece of content
+ * as it is written.
  */
 export async function writeTree(
   entries: AsyncIterable<TreeEntry>,

@@ -1,11 +1,11 @@
 import { randomInt } from 'node:crypto'
 import { pause } from '../base/clock.ts'
+import { sizeOfFiles } from '../base/folder-size.ts'
 import { type DeletionClient, openDeletionClient } from './official-sdk.ts'
 import { exactBytes, mebibytes } from './report.ts'
 import { awaitLogLine, endOfLog } from './service-log.ts'
 import { type Preview, previewDeletion } from './signed-api.ts'
 import { catalogueBytes, type Instances, operate, type Stage } from './stage.ts'
-import { sumFileSizes } from './storage-size.ts'
 
 const RECLAIM_TIMEOUT_MS = 120_000
 /** The kill comes this long after the purge was decided, at most. */
@@ -17,19 +17,23 @@ interface Count {
   readonly fileSystem: number
 }
 
+/** A deletion that was accepted, and what was so before it. */
+interface Deletion {
+  readonly client: DeletionClient
+  readonly preview: Preview
+  readonly before: Count
+  /** Where the log ended. */
+  readonly from: number
+}
+
 /** Deletes one set and lets the reclaim run; gives the bytes that came back. */
 export async function deleteUndisturbed(
   stage: Stage,
   instances: Instances,
   setId: string,
 ): Promise<number> {
-  const { report, service, signal } = stage
-  const client = await openDeletionClient(service.setup, signal)
-  const preview = await showPreview(stage, instances, setId)
-  const before = await countBytes(stage, instances)
-  const from = await endOfLog(service.setup.logFile)
-  await deleteSet(stage, client, instances, setId)
-  report.progress('waiting for the reclaim')
+  const { client, preview, before, from } = await beginDeletion(stage, instances, setId)
+  stage.report.progress('waiting for the reclaim')
   await reclaimFinished(stage, setId, from)
   const freed = compare(stage, preview, before, await countBytes(stage, instances))
   await deleteAgain(stage, client, instances, setId)
@@ -43,15 +47,11 @@ export async function deleteAcrossKill(
   setId: string,
 ): Promise<number> {
   const { report, service, signal } = stage
-  const client = await openDeletionClient(service.setup, signal)
-  const preview = await showPreview(stage, instances, setId)
-  const before = await countBytes(stage, instances)
-  const from = await endOfLog(service.setup.logFile)
-  await deleteSet(stage, client, instances, setId)
+  const { client, preview, before, from } = await beginDeletion(stage, instances, setId)
   await logged(stage, 'purge decided', setId, from)
   await pause(randomInt(KILL_DELAY_MAX_MS + 1), signal)
   await service.kill()
-  const shrunk = before.fileSystem - (await sumFileSizes(service.setup.storageDirectory))
+  const shrunk = before.fileSystem - (await sizeOfFiles(service.setup.storageDirectory))
   report.line(`kill -9 of the service while it reclaims: ${describeShrinking(shrunk, preview)}`)
   report.progress('starting the service again')
   await service.start(signal)
@@ -61,6 +61,16 @@ export async function deleteAcrossKill(
   await deleteAgain(stage, client, instances, setId)
   await verify(stage)
   return freed
+}
+
+async function beginDeletion(stage: Stage, instances: Instances, setId: string): Promise<Deletion> {
+  const { service, signal } = stage
+  const client = await openDeletionClient(service.setup, signal)
+  const preview = await showPreview(stage, instances, setId)
+  const before = await countBytes(stage, instances)
+  const from = await endOfLog(service.setup.logFile)
+  await deleteSet(stage, client, instances, setId)
+  return { client, preview, before, from }
 }
 
 function describeShrinking(shrunk: number, { freedBytes }: Preview): string {
@@ -132,7 +142,7 @@ function compare(stage: Stage, preview: Preview, before: Count, after: Count): n
 async function countBytes(stage: Stage, instances: Instances): Promise<Count> {
   return {
     catalogue: await catalogueBytes(stage, instances),
-    fileSystem: await sumFileSizes(stage.service.setup.storageDirectory),
+    fileSystem: await sizeOfFiles(stage.service.setup.storageDirectory),
   }
 }
 

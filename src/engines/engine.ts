@@ -49,6 +49,8 @@ export interface BackupStream extends AsyncDisposable {
   readonly entries: AsyncIterable<TreeEntry>
   /** Estimate of the content in bytes, for progress; null when the server does not tell. */
   readonly estimatedBytes: number | null
+  /** Why a standby was passed over when the server to read from was chosen; for people. */
+  readonly findings: readonly string[]
   /** Throws Fault 'corrupt' unless every byte read matched the server's manifest. */
   finish(signal: AbortSignal): Promise<SetDescription>
 }

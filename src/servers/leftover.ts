@@ -1,8 +1,8 @@
-import { readdir, readFile, readlink, realpath, rm } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { readFile, realpath, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { pause } from '../base/clock.ts'
 import { Fault, systemCode } from '../base/fault.ts'
-import { signalProcess } from '../base/processes.ts'
+import { serverHome, serversOn, signalProcess } from '../base/processes.ts'
 
 const POLL_MS = 50
 /** Fast shutdown, immediate shutdown, kill: how long each may take before the next. */
@@ -25,47 +25,27 @@ export async function stopLeftover(directory: string, signal: AbortSignal): Prom
   const pidFile = join(home, 'postmaster.pid')
   const postmaster = await readPid(pidFile)
   for (const { signal: kind, waitMs } of ESCALATION) {
-    const running = await serverProcesses(home)
+    const running = await serversOn(home)
     if (running.length === 0) break
     const targets = running.includes(postmaster ?? 0) ? [postmaster ?? 0] : running
     for (const pid of targets) await kill(pid, kind, home)
     await waitUntilGone(home, waitMs, signal)
   }
-  const left = await serverProcesses(home)
+  const left = await serversOn(home)
   if (left.length > 0) {
     throw new Fault('transient', `processes ${left.join(', ')} on ${directory} do not end`)
   }
   await rm(pidFile, { force: true })
 }
 
-/** Pids of all `postgres` processes that work in `home`, which must be a real path. */
-async function serverProcesses(home: string): Promise<readonly number[]> {
-  const found: number[] = []
-  for (const name of await readdir('/proc')) {
-    if (/^\d+$/.test(name) && (await worksIn(Number(name), home))) found.push(Number(name))
-  }
-  return found
-}
-
-async function worksIn(pid: number, home: string): Promise<boolean> {
-  try {
-    if ((await readlink(`/proc/${pid}/cwd`)) !== home) return false
-    const program = (await readlink(`/proc/${pid}/exe`)).replace(/ \(deleted\)$/, '')
-    return basename(program) === 'postgres'
-  } catch {
-    // Gone in the meantime, a zombie, or another user's: none of them is a server of ours.
-    return false
-  }
-}
-
 async function kill(pid: number, kind: NodeJS.Signals, home: string): Promise<void> {
   // Asked again at the last moment: a number may have passed to another program.
-  if (await worksIn(pid, home)) signalProcess(pid, kind)
+  if ((await serverHome(pid)) === home) signalProcess(pid, kind)
 }
 
 async function waitUntilGone(home: string, waitMs: number, signal: AbortSignal): Promise<void> {
   for (let waitedMs = 0; waitedMs < waitMs; waitedMs += POLL_MS) {
-    if ((await serverProcesses(home)).length === 0) return
+    if ((await serversOn(home)).length === 0) return
     await pause(POLL_MS, signal)
   }
 }

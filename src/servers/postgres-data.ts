@@ -77,19 +77,19 @@ export async function createDirectoryWhole(
   await syncDirectory(dirname(directory))
 }
 
+/** `name = 'value'` as a configuration file has it; quotes and backslashes in the value survive. */
+export function settingLine(name: string, value: string): string {
+  return `${name} = '${value.replaceAll('\\', '\\\\').replaceAll("'", "''")}'\n`
+}
+
 /** Writes `postgresql.auto.conf`, which the server reads last: it wins over `postgresql.conf`. */
-export async function writeSettings(
+async function writeSettings(
   directory: string,
   settings: Readonly<Record<string, string>>,
   user: ServerUser | null,
 ): Promise<void> {
   const lines = Object.entries(settings).map(([name, value]) => settingLine(name, value))
   await replaceFile(join(directory, 'postgresql.auto.conf'), lines.join(''), 0o600, user)
-}
-
-/** `name = 'value'` as a configuration file has it; quotes and backslashes in the value survive. */
-export function settingLine(name: string, value: string): string {
-  return `${name} = '${value.replaceAll('\\', '\\\\').replaceAll("'", "''")}'\n`
 }
 
 async function runInitdb(

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile, readlink, stat, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { pause } from '../base/clock.ts'
@@ -98,6 +99,25 @@ describe('a server', () => {
     await assert.rejects(
       startPostgres({ ...start, settings: { shared_buffers: 'plenty' } }, signal),
       (error) => isFault(error, 'unfit') && /shared_buffers/.test(error.message),
+    )
+  })
+
+  it('whose port is taken is told apart, and not confused with the next failure', async () => {
+    const taker = createServer().listen(start.port, '127.0.0.1')
+    await once(taker, 'listening')
+    try {
+      await assert.rejects(
+        startPostgres({ ...start, listen: 'loopback' }, signal),
+        (error) =>
+          isFault(error, 'exists') && error.message.includes(`port ${start.port} is taken`),
+      )
+    } finally {
+      taker.close()
+      await once(taker, 'close')
+    }
+    await assert.rejects(
+      startPostgres({ ...start, settings: { shared_buffers: 'plenty' } }, signal),
+      (error) => isFault(error, 'unfit') && !error.message.includes('could not bind'),
     )
   })
 

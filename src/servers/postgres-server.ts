@@ -30,6 +30,8 @@ export interface PostgresStart {
   readonly startTimeoutMs?: number
 }
 
+/** The server's words (PostgreSQL source, pqcomm.c) with the system's for EADDRINUSE. */
+const PORT_TAKEN = /could not (bind|listen on) IPv4 address .*: Address already in use/
 const SOCKET_PATH_MAX_BYTES = 100
 const START_TIMEOUT_MS = 180_000
 const POLL_MS = 20
@@ -40,6 +42,7 @@ const IMMEDIATE_STOP_MS = 10_000
 /**
  * Starts a server and waits until it lets clients in. What an earlier, killed process left running
  * on the directory is stopped first. The server outlives this process when that is killed.
+ * A port that another program listens on is a Fault 'exists'.
  */
 export async function startPostgres(
   start: PostgresStart,
@@ -48,7 +51,7 @@ export async function startPostgres(
   await requireOpenWay(start.directory, start.user)
   await stopLeftover(start.directory, signal)
   const socketPath = await prepareSocketDirectory(start)
-  const server = new PostgresServer(await launch(start), start)
+  const server = await launch(start)
   try {
     await untilReady(server, socketPath, start, signal)
     return server
@@ -65,19 +68,30 @@ class PostgresServer implements RunningServer {
   readonly #child: ChildProcess
   readonly #trimming: NodeJS.Timeout
 
-  constructor(child: ChildProcess, start: PostgresStart) {
+  readonly #logFile: string
+  readonly #logStart: number
+
+  /** `logStart`: the length of the log, in bytes, before this server wrote to it. */
+  constructor(child: ChildProcess, start: PostgresStart, logStart: number) {
     invariant(child.pid !== undefined, 'a spawned server has a pid')
     this.pid = child.pid
     this.port = start.port
     this.#child = child
+    this.#logFile = start.logFile
+    this.#logStart = logStart
     this.#trimming = setInterval(() => {
       // A log that cannot be trimmed now is tried again in a minute; the server is unaffected.
       trimLog(start.logFile).catch(() => undefined)
     }, TRIM_EVERY_MS).unref()
     this.exited = once(child, 'exit').then(async ([code]: (number | null)[]) => {
       clearInterval(this.#trimming)
-      return { code: code ?? null, logTail: await readLogTail(start.logFile).catch(() => '') }
+      return { code: code ?? null, logTail: await this.readLogTail() }
     })
+  }
+
+  /** The end of what this server has logged; empty when that cannot be read. */
+  readLogTail(): Promise<string> {
+    return readLogTail(this.#logFile, this.#logStart).catch(() => '')
   }
 
   /** Fast shutdown; after 30 s immediate, which the next start repairs by crash recovery. */
@@ -121,7 +135,7 @@ async function prepareSocketDirectory(start: PostgresStart): Promise<string> {
   return socketPath
 }
 
-async function launch(start: PostgresStart): Promise<ChildProcess> {
+async function launch(start: PostgresStart): Promise<PostgresServer> {
   const settings: Record<string, string> = {
     // The copy's own postgresql.conf may still name the files of the home it came from.
     data_directory: start.directory,
@@ -139,11 +153,24 @@ async function launch(start: PostgresStart): Promise<ChildProcess> {
   const options = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
   const log = await openLog(start.logFile)
   try {
+    const { size } = await log.stat()
+    return new PostgresServer(await spawnServer(start, options, log.fd), start, size)
+  } finally {
+    await log.close()
+  }
+}
+
+async function spawnServer(
+  start: PostgresStart,
+  options: readonly string[],
+  log: number,
+): Promise<ChildProcess> {
+  try {
     const child = spawn(start.binaries.postgres, ['-D', start.directory, ...options], {
       ...spawnIds(start.user),
       cwd: start.directory,
       env: SERVER_ENVIRONMENT,
-      stdio: ['ignore', log.fd, log.fd],
+      stdio: ['ignore', log, log],
       // A session of its own: Ctrl-C in a terminal must reach this process alone, which still
       // needs the server while it shuts down.
       detached: true,
@@ -152,20 +179,18 @@ async function launch(start: PostgresStart): Promise<ChildProcess> {
     return child
   } catch (error) {
     throw new Fault('unfit', `${start.binaries.postgres} cannot be run`, { cause: error })
-  } finally {
-    await log.close()
   }
 }
 
 async function untilReady(
-  server: RunningServer,
+  server: PostgresServer,
   socketPath: string,
   start: PostgresStart,
   signal: AbortSignal,
 ): Promise<void> {
   const timeoutMs = start.startTimeoutMs ?? START_TIMEOUT_MS
   const ended = server.exited.then(({ code, logTail }) => {
-    throw new Fault('unfit', `the server on ${start.directory} ended (${code}): ${logTail}`)
+    throw endedFault(start, code, logTail)
   })
   ended.catch(() => undefined)
   const deadline = performance.now() + timeoutMs
@@ -174,6 +199,14 @@ async function untilReady(
     if (answer === 'accepts') return
     await Promise.race([pause(POLL_MS, signal), ended])
   }
-  const tail = await readLogTail(start.logFile)
+  const tail = await server.readLogTail()
   throw new Fault('transient', `the server on ${start.directory} is not ready: ${tail}`)
+}
+
+function endedFault(start: PostgresStart, code: number | null, logTail: string): Fault {
+  const message = `the server on ${start.directory} ended (${code}): ${logTail}`
+  if (!PORT_TAKEN.test(logTail)) return new Fault('unfit', message)
+  return new Fault('exists', `the port ${start.port} is taken by another program: ${message}`, {
+    hint: `end what listens on port ${start.port} of 127.0.0.1`,
+  })
 }

@@ -23,13 +23,16 @@ export async function openLog(file: string): Promise<Awaited<ReturnType<typeof o
   return open(file, 'a', 0o600)
 }
 
-/** The last 4 KiB of the log, for an error message; empty when there is none. */
-export async function readLogTail(file: string): Promise<string> {
+/**
+ * The last 4 KiB of what the log has got since it had `sinceBytes`, for an error message; empty when
+ * there is none. A log that is shorter has been trimmed in between: all of it counts.
+ */
+export async function readLogTail(file: string, sinceBytes: number): Promise<string> {
   const handle = await open(file, 'r').catch(() => null)
   if (handle === null) return ''
   try {
     const { size } = await handle.stat()
-    const start = Math.max(0, size - TAIL_BYTES)
+    const start = Math.max(size < sinceBytes ? 0 : sinceBytes, size - TAIL_BYTES)
     const { buffer, bytesRead } = await handle.read({
       buffer: Buffer.alloc(size - start),
       position: start,

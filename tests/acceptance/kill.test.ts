@@ -9,7 +9,7 @@ import { startPostgres } from '../../src/servers/postgres-server.ts'
 import { giveTreeToUser, resolveServerUser } from '../../src/servers/server-user.ts'
 import { type PseudoRandom, pseudoRandom } from '../../src/testing/pseudo-random.ts'
 import { itemsOf, type Reply, ServiceProcess, until } from '../../src/testing/service-process.ts'
-import { sizeOfFiles } from '../../src/testing/storage-size.ts'
+import { sizeOfFiles } from '../../src/base/folder-size.ts'
 
 /** `HOLDFAST_SEED=n` chooses the moments; `HOLDFAST_KILLS=n` how many there are. */
 const SEED = Number(process.env['HOLDFAST_SEED'] ?? 1 + (process.pid % 1000))

@@ -3,7 +3,7 @@ import { mkdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { itemsOf, type Reply, ServiceProcess, until } from '../../src/testing/service-process.ts'
-import { sizeOfFiles } from '../../src/testing/storage-size.ts'
+import { sizeOfFiles } from '../../src/base/folder-size.ts'
 
 let service: ServiceProcess
 let pair: string

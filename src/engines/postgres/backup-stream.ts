@@ -79,6 +79,7 @@ interface BackupParts {
 class PostgresBackupStream implements BackupStream {
   readonly entries: AsyncIterable<TreeEntry>
   readonly estimatedBytes: number | null
+  readonly findings: readonly string[]
   readonly #known: BackupFacts
   readonly #parts: BackupParts
   readonly #opened: AsyncDisposableStack
@@ -89,6 +90,7 @@ class PostgresBackupStream implements BackupStream {
     this.#parts = parts
     this.#opened = opened
     this.estimatedBytes = known.start.estimatedBytes > 0 ? known.start.estimatedBytes : null
+    this.findings = known.chosen.findings
     this.entries = this.#read()
   }
 

@@ -48,6 +48,7 @@ describe('the settings of a restored directory', () => {
     assert.match(text, /^max_connections = '250'$/m)
     assert.match(text, /^archive_mode = 'off'$/m)
     assert.match(text, /^listen_addresses = ''$/m)
+    assert.match(text, /^max_logical_replication_workers = '0'$/m)
     assert.match(text, /^allow_in_place_tablespaces = 'on'$/m)
     await makeIndependent(folder.path, STATE, null)
     assert.equal((await readFile(path, 'utf8')).match(/archive_mode/g)?.length, 1)

@@ -17,11 +17,13 @@ const OLD_HOME =
 
 /**
  * Settings of an independent copy. It listens on its Unix socket only, waits for no standby,
- * archives nothing, and needs no certificate that stayed at the old home.
+ * archives nothing, and needs no certificate that stayed at the old home. Its subscriptions do not
+ * run: they would take the changes that publishers hold ready for the original's.
  */
 const INDEPENDENT: Readonly<Record<string, string>> = {
   archive_mode: 'off',
   listen_addresses: '',
+  max_logical_replication_workers: '0',
   primary_conninfo: '',
   primary_slot_name: '',
   restore_command: '',

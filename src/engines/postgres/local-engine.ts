@@ -11,6 +11,7 @@ import { giveTreeToUser, type ServerUser } from '../../servers/server-user.ts'
 import type { Endpoint, EngineState, LocalEngine, LocalServerPlan } from '../engine.ts'
 import { openPostgresBackup } from './backup-stream.ts'
 import { inPlaceTablespaces, removeOldHomeFiles, rewriteAutoConf } from './configuration.ts'
+import { passfileOf, writePassfile } from './passfile.ts'
 import { keepTablespacesInside } from './restored.ts'
 import { withSession } from './sql-session.ts'
 
@@ -69,12 +70,7 @@ async function createStandby(
     const state = await copyPrimary(primary, draft, scratchDirectory, signal)
     await removeOldHomeFiles(draft)
     await keepTablespacesInside(draft, state)
-    await followPrimary(
-      host,
-      { ...plan, primaryPort: primary.port },
-      draft,
-      inPlaceTablespaces(state),
-    )
+    await rewriteAutoConf(draft, inPlaceTablespaces(state), () => false, host.user)
     await writeFile(join(draft, 'standby.signal'), '', { mode: 0o600, flush: true })
     await giveTreeToUser(draft, host.user)
   })
@@ -106,29 +102,27 @@ async function ensureSlot(primary: Endpoint, slot: string, signal: AbortSignal):
   )
 }
 
-/** Repeated at every start, because the primary's port may have changed. */
-async function followPrimary(
-  host: PostgresHost,
-  plan: LocalServerPlan,
-  directory: string,
-  more: Readonly<Record<string, string>>,
-): Promise<void> {
+/**
+ * Done at every start, because the primary's port may have changed. The password stays out of the
+ * data directory, whose files go into backups of the standby.
+ */
+async function followPrimary(host: PostgresHost, plan: LocalServerPlan): Promise<void> {
   invariant(plan.primaryPort !== null, 'a standby knows the port of its primary')
+  await writePassfile(plan, host.user)
   const parts = {
     host: '127.0.0.1',
     port: String(plan.primaryPort),
     user: plan.user,
-    password: plan.password.reveal(),
+    passfile: passfileOf(plan.directory),
     application_name: plan.node,
   }
   const conninfo = Object.entries(parts).map(([name, value]) => `${name}=${quoteConninfo(value)}`)
   const settings = {
-    ...more,
     primary_conninfo: conninfo.join(' '),
     primary_slot_name: slotOf(plan),
     recovery_target_timeline: 'latest',
   }
-  await rewriteAutoConf(directory, settings, () => false, host.user)
+  await rewriteAutoConf(plan.directory, settings, () => false, host.user)
 }
 
 async function startLocal(
@@ -137,7 +131,7 @@ async function startLocal(
   binaries: PostgresBinaries,
   signal: AbortSignal,
 ): Promise<RunningServer> {
-  if (plan.role === 'standby') await followPrimary(host, plan, plan.directory, {})
+  if (plan.role === 'standby') await followPrimary(host, plan)
   return startPostgres(
     {
       directory: plan.directory,

@@ -1,5 +1,15 @@
 import assert from 'node:assert/strict'
-import { mkdir, open, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import {
+  appendFile,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  truncate,
+  writeFile,
+} from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import pg from 'pg'
@@ -11,6 +21,8 @@ import { endpointOf, LocalPostgres } from '../../testing/local-postgres.ts'
 import type { LocalServerPlan, Source } from '../engine.ts'
 
 const { signal } = new AbortController()
+/** The password of the test's servers, whatever quoting it went through. */
+const PASSWORD_TRACE = /it\S{1,4}s a \\+ secret/
 let host: LocalPostgres
 let primaryPlan: LocalServerPlan
 let standbyPlan: LocalServerPlan
@@ -73,6 +85,16 @@ async function untilLeftAlone(port: number): Promise<void> {
   assert.fail('a session or a slot of the backup is still there')
 }
 
+/** Until the standby streams from its primary. */
+async function untilComplete(): Promise<void> {
+  for (let tries = 0; tries < 100; tries += 1) {
+    const { running, findings } = await host.engine.probe(pair(), signal)
+    if (running && findings.length === 0) return
+    await pause(100)
+  }
+  assert.fail('the standby does not follow its primary')
+}
+
 describe('a backup of a pair', () => {
   it('holds, read from the standby, every row committed before it was asked for', async () => {
     await ask(primaryPlan.port, 'create table seen (id serial primary key, note text)')
@@ -96,6 +118,10 @@ describe('a backup of a pair', () => {
     assert.ok(checked.files > 900 && checked.bytes > 20_000_000)
     const copy = await host.startCopy(directory)
     assert.equal(await ask(copy.port, 'select pg_is_in_recovery()'), 'false')
+    const launchers = `select count(*) from pg_stat_activity
+                        where backend_type = 'logical replication launcher'`
+    assert.equal(await ask(primaryPlan.port, launchers), '1')
+    assert.equal(await ask(copy.port, launchers), '0')
     const missing = `select count(*) from generate_series(1, ${last}) as n
                       where not exists (select from seen where id = n)`
     assert.equal(await ask(copy.port, missing), '0')
@@ -142,6 +168,11 @@ describe('a backup of a pair', () => {
     assert.equal(probe.running, true)
     assert.match(probe.findings.join(), /standby node-2/)
     await ask(primaryPlan.port, 'create table alone as select 7 as seven')
+    const options = { scratchDirectory: await host.folder('scratch'), label: 'passed over' }
+    {
+      await using backup = await host.engine.openBackup(pair(), options, signal)
+      assert.match(backup.findings.join(), /^standby node-2: /)
+    }
     const { directory, set } = await host.backUp(pair())
     assert.equal(set.role, 'primary')
     await host.engine.prepareRestored(directory, set.engineState, signal)
@@ -150,6 +181,30 @@ describe('a backup of a pair', () => {
     assert.equal(await ask(copy.port, 'select seven from alone'), '7')
     await host.stop(copy)
     standby = await host.start(standbyPlan)
+  })
+
+  it('holds the password of the primary nowhere, though its settings once held it', async () => {
+    await host.stop(standby)
+    const former = "primary_conninfo = 'password=it\\''s a \\\\ secret'\n"
+    assert.match(former, PASSWORD_TRACE)
+    await appendFile(join(standbyPlan.directory, 'postgresql.auto.conf'), former)
+    standby = await host.start(standbyPlan)
+    const passfile = `${standbyPlan.directory}.passfile`
+    assert.match(await readFile(passfile, 'utf8'), PASSWORD_TRACE)
+    assert.equal((await stat(passfile)).mode & 0o777, 0o600)
+    await untilComplete()
+    const { directory, set } = await host.backUp(pair())
+    assert.equal(set.role, 'standby')
+    const settings = await readFile(join(directory, 'postgresql.auto.conf'), 'utf8')
+    assert.match(settings, /primary_conninfo = '.* passfile=/)
+    for (const entry of await readdir(directory, { recursive: true, withFileTypes: true })) {
+      if (!entry.isFile()) continue
+      const content = await readFile(join(entry.parentPath, entry.name), 'latin1')
+      assert.ok(!PASSWORD_TRACE.test(content), `${entry.name} holds the password`)
+    }
+    await host.engine.prepareRestored(directory, set.engineState, signal)
+    const restored = await readFile(join(directory, 'postgresql.auto.conf'), 'utf8')
+    assert.doesNotMatch(restored, /passfile/)
   })
 })
 
