@@ -1,8 +1,9 @@
-import { createHash } from 'node:crypto'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { chmod, mkdir, realpath } from 'node:fs/promises'
-import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
-import { Fault, fileFault, systemCode } from '../base/fault.ts'
+import { pause } from '../base/clock.ts'
+import { describeError, Fault, fileFault } from '../base/fault.ts'
 
 /** The paths of a data folder. */
 export interface DataFolder {
@@ -49,31 +50,63 @@ export async function openDataFolder(root: string, passable: boolean): Promise<D
   }
 }
 
-/**
- * Holds the folder against other processes of this host. The kernel gives the lock back when this
- * process ends, however it ends, so there is no stale lock: it is a Unix socket in the abstract
- * namespace, named after the folder's real path.
- */
-export async function lockDataFolder(folder: DataFolder): Promise<AsyncDisposable> {
-  const name = `\0holdfast-${createHash('sha256').update(folder.root).digest('hex')}`
-  const server = createServer((socket) => socket.destroy())
-  try {
-    await listen(server, name)
-  } catch (error) {
-    if (systemCode(error) !== 'EADDRINUSE') throw error
-    throw new Fault('exists', `another process serves the data folder ${folder.root}`, {
-      hint: 'stop it first, or use another HOLDFAST_DATA',
-    })
-  }
-  server.unref()
-  return {
-    [Symbol.asyncDispose]: () => new Promise((resolve) => server.close(() => resolve())),
-  }
+/** A lock on the data folder; disposing gives it back. */
+export interface FolderLock extends AsyncDisposable {
+  /** Resolves when the lock is gone though nobody gave it back. */
+  readonly lost: Promise<void>
 }
 
-function listen(server: Server, name: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(name, resolve)
+/** A killed process's lock is gone a moment after the process. */
+const LOCK_TRIES_MAX = 10
+const LOCK_PAUSE_MS = 100
+const LOCKED = 75
+
+/**
+ * Holds the folder against other processes, in other containers too: a `flock` on a file in it, held
+ * by a child that ends with its standard input, that is with this process, however it ends. So there
+ * is no stale lock.
+ */
+export async function lockDataFolder(folder: DataFolder): Promise<FolderLock> {
+  for (let tries = 1; ; tries += 1) {
+    const lock = await tryLock(join(folder.root, 'lock'))
+    if (lock) return lock
+    if (tries === LOCK_TRIES_MAX) break
+    await pause(LOCK_PAUSE_MS)
+  }
+  throw new Fault('exists', `another process serves the data folder ${folder.root}`, {
+    hint: 'stop it first, or use another HOLDFAST_DATA',
   })
+}
+
+async function tryLock(file: string): Promise<FolderLock | null> {
+  const words = ['--nonblock', '--conflict-exit-code', String(LOCKED), file]
+  const child = spawn('flock', [...words, 'sh', '-c', 'echo held; exec cat'], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+    env: { PATH: '/usr/bin:/bin' },
+    // A session of its own: Ctrl-C must not take the lock before its holder has stopped.
+    detached: true,
+  })
+  const exited = new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject)
+    child.once('exit', resolve)
+  })
+  const held = once(child.stdout, 'data').then(() => 'held' as const)
+  try {
+    const answer = await Promise.race([held, exited])
+    if (answer === LOCKED) return null
+    if (answer !== 'held') throw new Error(`flock ended with ${answer}`)
+  } catch (error) {
+    throw new Fault('unfit', `the data folder cannot be locked: ${describeError(error)}`, {
+      hint: 'the program flock is needed, of the package util-linux',
+    })
+  }
+  let given = false
+  return {
+    lost: exited.then(() => (given ? new Promise<void>(() => {}) : undefined)),
+    [Symbol.asyncDispose]: async () => {
+      given = true
+      child.stdin.end()
+      await exited
+    },
+  }
 }

@@ -1,12 +1,19 @@
+import { randomUUID } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { Fault } from '../base/fault.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Catalogue } from '../catalogue/database.ts'
-import { createLedger, recordHeader } from '../catalogue/ledger.ts'
-import { recordRepository } from '../catalogue/settings.ts'
+import { createLedger, isHeaderRecorded, recordHeader } from '../catalogue/ledger.ts'
+import { readRepositoryId, recordRepositoryId } from '../catalogue/settings.ts'
 import type { Config } from '../config/config.ts'
 import { openCodecPool } from '../repository/codec-pool.ts'
-import { initialiseRepository } from '../repository/header.ts'
+import type { HeaderObject } from '../repository/header.ts'
+import {
+  assertHeld,
+  HEADER_OBJECT,
+  initialiseRepository,
+  readHeader,
+} from '../repository/header.ts'
 import { openRepository } from '../repository/open-repository.ts'
 import type { Repository } from '../repository/repository.ts'
 import { openFileStorage } from '../storage/file-storage.ts'
@@ -31,17 +38,8 @@ export async function openStores(
 ): Promise<Stores> {
   await using stack = new AsyncDisposableStack()
   const storage = stack.use(await openFileStorage(config.storageDirectory))
-  const header = await initialiseRepository(storage, signal)
-  const known = await catalogue.transaction(async (tx) => {
-    const id = await recordRepository(tx, header.repositoryId)
-    if (id === header.repositoryId) await recordHeader(tx, header.name, header.objectBytes)
-    return id
-  })
-  if (known !== header.repositoryId) {
-    throw new Fault('unfit', `${config.storageDirectory} holds another repository`, {
-      hint: 'set HOLDFAST_STORAGE to the folder that this data folder was made with',
-    })
-  }
+  const header = await findHeader(storage, catalogue, signal)
+  await catalogue.transaction((tx) => recordHeader(tx, header.name, header.objectBytes))
   const threads = Math.min(CODEC_THREADS_MAX, availableParallelism())
   const codec = stack.use(openCodecPool({ threads, slots: 2 * threads }))
   const repository = stack.use(
@@ -52,4 +50,39 @@ export async function openStores(
   )
   const resources = stack.move()
   return { storage, repository, [Symbol.asyncDispose]: () => resources.disposeAsync() }
+}
+
+/**
+ * The header of the repository that this catalogue is tied to. It is made at the first start only,
+ * in a storage that holds nothing: a catalogue that does not know what is there would give names
+ * out a second time. Its ID is recorded before it is written, so a killed first start goes on.
+ */
+async function findHeader(
+  storage: Storage,
+  catalogue: Catalogue,
+  signal: AbortSignal,
+): Promise<HeaderObject> {
+  const { known, made } = await catalogue.transaction(async (tx) => ({
+    known: await readRepositoryId(tx),
+    made: await isHeaderRecorded(tx),
+  }))
+  if (known !== null && made) {
+    await assertHeld(storage, known, signal)
+    return readHeader(storage, signal)
+  }
+  const id = known ?? randomUUID()
+  for await (const { name } of storage.list('', signal)) {
+    if (known !== null && name === HEADER_OBJECT) break
+    throw new Fault('unfit', `the storage is not empty, and this data folder did not make it`, {
+      hint: 'set HOLDFAST_STORAGE to an empty folder, or HOLDFAST_DATA to the folder it belongs to',
+    })
+  }
+  await catalogue.transaction((tx) => recordRepositoryId(tx, id))
+  // What a killed first start left of it.
+  if ((await storage.size(HEADER_OBJECT, signal)) === null) {
+    await storage.remove([HEADER_OBJECT], signal)
+  }
+  const header = await initialiseRepository(storage, id, signal)
+  await assertHeld(storage, id, signal)
+  return header
 }

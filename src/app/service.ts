@@ -1,10 +1,12 @@
+import { readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { isoMilliseconds, machineNow } from '../base/clock.ts'
 import { Fault, invariant } from '../base/fault.ts'
 import type { InstanceId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Sealer } from '../base/sealing.ts'
 import { createSealer } from '../base/sealing.ts'
-import { findAccessKey, putAccessKey, takeNonce } from '../catalogue/access.ts'
+import { findAccessKey, putOnlyAccessKey, takeNonce } from '../catalogue/access.ts'
 import type { Catalogue } from '../catalogue/database.ts'
 import { releaseAllLeases } from '../catalogue/leases.ts'
 import { localServersOf } from '../catalogue/local-servers.ts'
@@ -67,7 +69,8 @@ export async function startService(
   const user = await resolveServerUser(config.serverUser, process.getuid?.() ?? -1)
   if (user) log.info('database servers run as another user', { user: user.name })
   const folder = await openDataFolder(config.dataDirectory, user !== null)
-  stack.use(await lockDataFolder(folder))
+  const lock = stack.use(await lockDataFolder(folder))
+  await emptyFolder(folder.scratch)
   const sealer = createSealer(await readSealingKey(config.keyFile))
   const embedded = stack.use(await startCatalogue(folder, user, log, signal))
   const { catalogue, socketRoot } = embedded
@@ -99,9 +102,12 @@ export async function startService(
   return {
     url: server.url,
     accessKeyFile,
-    failed: embedded.exited.then((logTail) => {
+    failed: Promise.race([
+      embedded.exited.then((logTail) => `the catalogue's server ended: ${logTail}`),
+      lock.lost.then(() => 'the lock on the data folder was lost'),
+    ]).then((reason) => {
       if (stopping) return new Promise<never>(() => {})
-      throw new Fault('transient', `the catalogue's server ended: ${logTail}`)
+      throw new Fault('transient', reason)
     }),
     [Symbol.asyncDispose]: async () => {
       stopping = true
@@ -110,6 +116,11 @@ export async function startService(
       log.info('service stopped')
     },
   }
+}
+
+/** What a killed process left there is of no use to anyone. */
+async function emptyFolder(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) await rm(join(folder, name), { recursive: true })
 }
 
 function reportClock(clock: ServiceClock, log: Logger): void {
@@ -123,7 +134,7 @@ function reportClock(clock: ServiceClock, log: Logger): void {
 async function recordFirstKey({ config, folder, catalogue, sealer }: Parts) {
   const key = config.accessKey ?? (await readAccessKey(folder.accessKey))
   await catalogue.transaction((tx) =>
-    putAccessKey(tx, {
+    putOnlyAccessKey(tx, {
       accessKeyId: key.id,
       secretSealed: sealer.seal(key.secret),
       userName: 'root',
@@ -143,7 +154,9 @@ async function startWorkers(parts: Parts, stack: AsyncDisposableStack): Promise<
   const engines: Record<string, EngineParts> = {
     PostgreSQL: { engine: createPostgresEngine(), local },
   }
-  const localServers = stack.use(createLocalServers(catalogue, local, sealer, log))
+  const localServers = stack.use(
+    createLocalServers({ catalogue, engine: local, sealer, freePort, log }),
+  )
   const worker: WorkerParts = {
     catalogue,
     queue,

@@ -31,7 +31,8 @@ export interface Workbench extends AsyncDisposable {
     signal: AbortSignal,
     onProgress: (progress: RestoreProgress) => void,
   ): Promise<RestoreResult>
-  verify(signal: AbortSignal): Promise<Verification>
+  /** `reading`: reads and checks every stored byte as well. */
+  verify(reading: boolean, signal: AbortSignal): Promise<Verification>
   /** The URL, password included, of a local instance's primary; for its owner's SQL client. */
   connectionUrl(instanceId: string): Promise<Secret<string>>
   /** Moves the development clock on; returns how far it is then ahead, in milliseconds. */
@@ -63,10 +64,11 @@ export async function openWorkbench(
   return {
     restore: (setId, directory, cancel, onProgress) =>
       restoreSet(setId, directory, { catalogue, repository, engine }, cancel, onProgress),
-    verify: (cancel) => {
+    verify: (reading, cancel) => {
       const listStorage = () => storage.list('', cancel)
       const listUnfinished = () => storage.listUnfinished(cancel)
-      return verifyRepository({ catalogue, repository, listStorage, listUnfinished }, cancel)
+      const needs = { catalogue, repository, listStorage, listUnfinished }
+      return verifyRepository(needs, reading, cancel)
     },
     connectionUrl: async (instanceId) => {
       const sealer = createSealer(await readSealingKey(config.keyFile))

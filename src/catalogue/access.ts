@@ -9,13 +9,15 @@ export interface AccessKeyRecord {
   readonly userName: string
 }
 
-/** Adds the key, or gives it this secret. */
-export async function putAccessKey(tx: Transaction, key: AccessKeyRecord): Promise<void> {
+/** From now on this is the only key: one that it replaces, because it leaked, opens nothing. */
+export async function putOnlyAccessKey(tx: Transaction, key: AccessKeyRecord): Promise<void> {
+  const db = sqlOf(tx)
+  await sql`delete from access_key where access_key_id <> ${key.accessKeyId}`.execute(db)
   await sql`
     insert into access_key (access_key_id, secret_sealed, user_name)
     values (${key.accessKeyId}, ${Buffer.from(key.secretSealed)}, ${key.userName})
     on conflict (access_key_id) do update set secret_sealed = excluded.secret_sealed
-    `.execute(sqlOf(tx))
+    `.execute(db)
 }
 
 export async function findAccessKey(

@@ -6,9 +6,11 @@ import type { BackupSetFacts } from '../domain/instance.ts'
 import type { SetNumber } from '../series/series.ts'
 import type { Transaction } from './database.ts'
 import { sqlOf } from './database.ts'
+import { lockInstance } from './instances.ts'
+import { pinnedSql } from './pins.ts'
 
 /** A failed run leaves the list by itself this long after it ended. */
-export const FAILED_LISTED_DAYS = 7
+const FAILED_LISTED_DAYS = 7
 
 /** A set, or a failed run, as it is listed. */
 export interface ListedSet extends BackupSetFacts {
@@ -34,10 +36,7 @@ export interface SetFilter {
   readonly to: Instant | null
 }
 
-export const NO_FILTER: SetFilter = { setId: null, state: null, mode: null, from: null, to: null }
-
-const RESTORING = sql`exists (select 1 from pin p where p.series = s.series
-  and p.number = s.number and p.reason = 'restore' and p.lease_until > now())`
+const RESTORING = pinnedSql('restore')
 
 /** One page, newest first, and how many there are in all. */
 export async function listSets(
@@ -85,7 +84,7 @@ export async function factsOfSets(
   return new Map(rows.map((row) => [row.id, row]))
 }
 
-/** How many backups ended well or badly since `from`, for RDS's daily limit. */
+/** How many sets were made since `from`, deleted ones included, for RDS's daily limit. */
 export async function countSetsSince(
   tx: Transaction,
   instanceId: InstanceId,
@@ -108,14 +107,20 @@ export interface ReadableSet {
   readonly contentBytes: number
 }
 
-export async function findReadableSet(
+/** Of a kept set only; its instance is locked first, so that no delete can judge it meanwhile. */
+export async function lockReadableSet(
   tx: Transaction,
   setId: BackupSetId,
 ): Promise<ReadableSet | null> {
+  const db = sqlOf(tx)
+  const owner = await sql<{ instanceId: InstanceId }>`
+    select instance_id as "instanceId" from backup_set where set_id = ${setId}`.execute(db)
+  if (!owner.rows[0]) return null
+  await lockInstance(tx, owner.rows[0].instanceId)
   const { rows } = await sql<ReadableSet>`
     select series, number, set_id as "setId", manifest, instance_id as "instanceId",
       content_bytes as "contentBytes"
-    from backup_set where set_id = ${setId} and state = 'kept' for update`.execute(sqlOf(tx))
+    from backup_set where set_id = ${setId} and state = 'kept'`.execute(db)
   return rows[0] ?? null
 }
 

@@ -8,6 +8,7 @@ import type { Transaction } from './database.ts'
 import { sqlOf } from './database.ts'
 import type { DecidedPurge } from './endings.ts'
 import { purgeSets } from './endings.ts'
+import { pinnedSql } from './pins.ts'
 import { lockSeries } from './series.ts'
 import { loadView } from './series-view.ts'
 
@@ -139,16 +140,15 @@ export async function instancesDueForPurge(
 ): Promise<readonly InstanceId[]> {
   const { rows } = await sql<{ instanceId: InstanceId }>`
     select distinct s.instance_id as "instanceId" from backup_set s join deletion d using (deletion)
-    where s.state = 'deleted' and d.purge_after <= ${now} and not ${pinnedSql}`.execute(sqlOf(tx))
+    where s.state = 'deleted' and d.purge_after <= ${now} and not ${heldSql}`.execute(sqlOf(tx))
   return rows.map((row) => row.instanceId)
 }
 
-/** R3: a set that a backup builds on or a restore reads. Leases go by the database's real time. */
-const pinnedSql = sql<boolean>`(
+/** R3: a set that a backup builds on, or that someone reads. */
+const heldSql = sql<boolean>`(
   exists (select 1 from backup_set w
           where w.series = s.series and w.state = 'writing' and w.base_number = s.number)
-  or exists (select 1 from pin p
-             where p.series = s.series and p.number = s.number and p.lease_until > now()))`
+  or ${pinnedSql(null)})`
 
 async function membersOf(
   tx: Transaction,
@@ -158,7 +158,7 @@ async function membersOf(
 ): Promise<readonly Member[]> {
   const { rows } = await sql<Member>`
     select s.number, s.set_id as "setId", s.state, s.deletion,
-      s.manifest_bytes as "manifestBytes", ${pinnedSql} as pinned
+      s.manifest_bytes as "manifestBytes", ${heldSql} as pinned
     from backup_set s left join deletion d using (deletion)
     where s.series = ${series}
       and (s.state = 'deleted' or (s.state = 'kept' and s.set_id = any(${setIds}::bigint[])))

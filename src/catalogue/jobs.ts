@@ -143,18 +143,6 @@ export async function listBackupJobs(
   return rows.map(toRecord)
 }
 
-/** The newest job of a kind, for those who wait for it. */
-export async function latestJob(
-  tx: Transaction,
-  instanceId: InstanceId,
-  kind: JobKind,
-): Promise<JobRecord | null> {
-  const { rows } = await sql<RecordRow>`
-    select ${RECORD} from job where instance_id = ${instanceId} and kind = ${kind}
-    order by job_id desc limit 1`.execute(sqlOf(tx))
-  return rows[0] ? toRecord(rows[0]) : null
-}
-
 /** Jobs that have not ended, for re-sending those that the queue has lost sight of. */
 export async function openJobs(
   tx: Transaction,

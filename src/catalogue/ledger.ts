@@ -16,6 +16,7 @@ export function createLedger(catalogue: Catalogue) {
       catalogue.transaction((tx) => announcePacks(tx, set, count)),
     announce: (set: NewSet, name: string) =>
       catalogue.transaction((tx) => announceObject(tx, set, name)),
+    disown: (_set: NewSet, name: string) => catalogue.transaction((tx) => disownObject(tx, name)),
     locate: (series: SeriesId, pack: PackNumber) =>
       catalogue.transaction((tx) => locatePack(tx, series, pack)),
   }
@@ -28,13 +29,20 @@ export async function recordHeader(tx: Transaction, name: string, bytes: number)
     on conflict (name) do nothing`.execute(sqlOf(tx))
 }
 
+/** Whether the repository's header has ever been made. */
+export async function isHeaderRecorded(tx: Transaction): Promise<boolean> {
+  const { rows } = await sql`select 1 from object where kind = 'header'`.execute(sqlOf(tx))
+  return rows.length > 0
+}
+
 async function announcePacks(tx: Transaction, set: NewSet, count: number): Promise<PackNumber> {
   const db = sqlOf(tx)
-  await assertWriting(tx, set)
+  // The series before the set, as everywhere.
   const { rows } = await sql<{ first: PackNumber }>`
     update series set next_pack = next_pack + ${count} where series = ${set.series}
     returning next_pack - ${count} as first`.execute(db)
   invariant(rows[0], 'the series of a set exists')
+  await assertWriting(tx, set)
   const { first } = rows[0]
   const names = Array.from({ length: count }, (_, index) =>
     packObjectName(set.series, set.number, (first + index) as PackNumber, 0),
@@ -54,6 +62,11 @@ async function announceObject(tx: Transaction, set: NewSet, name: string): Promi
     on conflict (name) do nothing`.execute(sqlOf(tx))
 }
 
+/** The name is taken by bytes that are not ours: forgotten, so that nothing ever removes them. */
+export async function disownObject(tx: Transaction, name: string): Promise<void> {
+  await sql`delete from object where name = ${name} and state <> 'there'`.execute(sqlOf(tx))
+}
+
 async function assertWriting(tx: Transaction, set: NewSet): Promise<void> {
   const { rows } = await sql`
     select 1 from backup_set
@@ -62,7 +75,8 @@ async function assertWriting(tx: Transaction, set: NewSet): Promise<void> {
   if (rows.length === 0) throw new Fault('superseded', 'this attempt no longer writes its set')
 }
 
-async function locatePack(tx: Transaction, series: SeriesId, pack: PackNumber) {
+/** Where a pack is now; null when it is gone. */
+export async function locatePack(tx: Transaction, series: SeriesId, pack: PackNumber) {
   const { rows } = await sql<{
     object: string
     born: SetNumber

@@ -44,9 +44,14 @@ async function readSetting(tx: Transaction, name: string): Promise<unknown> {
   return rows[0]?.value
 }
 
-/** Ties the catalogue to one repository: recorded at the first start, returned ever after. */
-export async function recordRepository(tx: Transaction, id: string): Promise<unknown> {
+/** The repository that this catalogue remembers; null before the first start has chosen its ID. */
+export async function readRepositoryId(tx: Transaction): Promise<string | null> {
+  const value = await readSetting(tx, 'repository')
+  return typeof value === 'string' ? value : null
+}
+
+/** Ties the catalogue to one repository, before that is made; for ever. */
+export async function recordRepositoryId(tx: Transaction, id: string): Promise<void> {
   await sql`insert into setting (name, value) values ('repository', ${JSON.stringify(id)})
     on conflict do nothing`.execute(sqlOf(tx))
-  return readSetting(tx, 'repository')
 }

@@ -32,7 +32,7 @@ Operators (need the data folder, HOLDFAST_DATA)
   restore --backup-id N --target-directory D
   instance connect <instance>        prints the URL of a local instance, with its password
   clock advance 8d
-  verify
+  verify [--sizes-only]
 
 Demonstration
   demo [--size small] [--keep]

@@ -35,6 +35,7 @@ export async function runDuties(
 async function tick(parts: WorkerParts, log: Logger, signal: AbortSignal): Promise<void> {
   for (let ticks = 0; !signal.aborted; ticks += 1) {
     const { catalogue, clock } = parts
+    await clock.refresh()
     const due = await catalogue.transaction((tx) => instancesDueForPurge(tx, clock.now()))
     for (const instanceId of due) await askForPurge(parts, instanceId)
     if (ticks % HOUSEKEEPING_TICKS === 0) {

@@ -19,8 +19,10 @@ export interface Run {
   readonly cause: string | null
   /** Aborts with the Fault that says why: cancelled, superseded, or the service stops. */
   readonly signal: AbortSignal
+  /** The same without a cancellation: what cleans up after one must not be stopped by it. */
+  readonly lastingSignal: AbortSignal
   readonly log: Logger
-  /** Shown with the job, about once a second. */
+  /** Shown with the job, about twice a second. */
   report(phase: string, doneBytes?: number, ofBytes?: number | null): void
   /** A transaction that begins with the fence: the only kind a job gets. */
   transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T>
@@ -28,11 +30,16 @@ export interface Run {
   end<T>(outcome: Outcome, work: (tx: Transaction) => Promise<T>): Promise<T>
 }
 
+/** Service time, whose offset another process may have moved. */
+export interface RefreshedClock extends Clock {
+  refresh(): Promise<void>
+}
+
 /** What jobs are made from; each one names the part it needs. */
 export interface WorkerParts {
   readonly catalogue: Catalogue
   readonly queue: Queue
-  readonly clock: Clock
+  readonly clock: RefreshedClock
   readonly repository: Repository
   readonly engines: Readonly<Record<string, EngineParts>>
   readonly localServers: LocalServers

@@ -1,11 +1,11 @@
 import { pause } from '../base/clock.ts'
-import { describeError, invariant } from '../base/fault.ts'
+import { describeError, invariant, isFault } from '../base/fault.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Sealer } from '../base/sealing.ts'
 import type { Catalogue } from '../catalogue/database.ts'
 import { findInstance } from '../catalogue/instances.ts'
 import type { LocalServerRecord } from '../catalogue/local-servers.ts'
-import { localServersOf, localServersToRun } from '../catalogue/local-servers.ts'
+import { localServersOf, localServersToRun, moveLocalServer } from '../catalogue/local-servers.ts'
 import type { Endpoint, LocalEngine, LocalServerPlan } from '../engines/engine.ts'
 
 type RunningServer = Awaited<ReturnType<LocalEngine['start']>>
@@ -52,12 +52,16 @@ export function endpointOf(server: LocalServerRecord, sealer: Sealer): Endpoint 
   }
 }
 
-export function createLocalServers(
-  catalogue: Catalogue,
-  engine: LocalEngine,
-  sealer: Sealer,
-  log: Logger,
-): LocalServers {
+interface Needs {
+  readonly catalogue: Catalogue
+  readonly engine: LocalEngine
+  readonly sealer: Sealer
+  readonly freePort: () => Promise<number>
+  readonly log: Logger
+}
+
+export function createLocalServers(needs: Needs): LocalServers {
+  const { engine, log } = needs
   const running = new Map<string, RunningServer>()
   /** Starts of one node follow one another: a job and the duty may ask at the same moment. */
   const starting = new Map<string, Promise<void>>()
@@ -97,8 +101,7 @@ export function createLocalServers(
   return {
     ensureRunning,
     stop,
-    supervise: (signal) =>
-      supervise(catalogue, sealer, log, (node) => running.has(node), ensureRunning, signal),
+    supervise: (signal) => supervise(needs, (node) => running.has(node), ensureRunning, signal),
     [Symbol.asyncDispose]: async () => {
       await Promise.allSettled(starting.values())
       // Standbys first: a primary waits at shutdown until its standbys have everything.
@@ -108,20 +111,17 @@ export function createLocalServers(
 }
 
 async function supervise(
-  catalogue: Catalogue,
-  sealer: Sealer,
-  log: Logger,
+  needs: Needs,
   isRunning: (node: string) => boolean,
   ensureRunning: LocalServers['ensureRunning'],
   signal: AbortSignal,
 ): Promise<void> {
+  const { catalogue, sealer } = needs
   const failures = new Map<string, { count: number; notBefore: number }>()
   while (!signal.aborted) {
-    const servers = await catalogue.transaction(localServersToRun)
-    for (const server of servers) {
-      if (isRunning(server.node)) continue
+    for (const server of await catalogue.transaction(localServersToRun)) {
       const failed = failures.get(server.node)
-      if (failed && failed.notBefore > performance.now()) continue
+      if (isRunning(server.node) || (failed && failed.notBefore > performance.now())) continue
       try {
         await ensureRunning(await planFor(catalogue, server, sealer), signal)
         failures.delete(server.node)
@@ -130,17 +130,28 @@ async function supervise(
         const count = (failed?.count ?? 0) + 1
         const pauseMs = Math.min(RESTART_PAUSE_MAX_MS, SUPERVISE_MS * 2 ** count)
         failures.set(server.node, { count, notBefore: performance.now() + pauseMs })
-        log.error('database server does not start', {
-          node: server.node,
-          tries: count,
-          error: describeError(error),
-        })
+        await reportFailure(needs, server, count, error)
       }
     }
     await pause(SUPERVISE_MS, signal).catch(() => {
       // Stopping: the loop's condition ends it.
     })
   }
+}
+
+/** A port that someone else took while the server was down is given up for another one. */
+async function reportFailure(
+  { catalogue, freePort, log }: Needs,
+  server: LocalServerRecord,
+  tries: number,
+  error: unknown,
+): Promise<void> {
+  const { node } = server
+  log.error('database server does not start', { node, tries, error: describeError(error) })
+  if (!isFault(error, 'exists')) return
+  const port = await freePort()
+  await catalogue.transaction((tx) => moveLocalServer(tx, node, port))
+  log.warn('database server moves to another port', { node, from: server.port, port })
 }
 
 async function planFor(

@@ -1,5 +1,7 @@
+import { describeError, isFault } from '../base/fault.ts'
 import { purgeNext } from '../catalogue/deletions.ts'
 import { lockInstance } from '../catalogue/instances.ts'
+import { disownObject } from '../catalogue/ledger.ts'
 import type { DuePack } from '../catalogue/reclaim.ts'
 import {
   abandonedObjects,
@@ -11,7 +13,10 @@ import {
   recordRewrite,
   settlePurges,
 } from '../catalogue/reclaim.ts'
+import type { PackNumber } from '../series/series.ts'
 import type { Job, Run, WorkerParts } from './job.ts'
+
+const LATE_REMOVAL_MS = 60_000
 
 /**
  * Decides the purges that are due, one deletion at a time, and then gives the bytes back: manifests,
@@ -44,15 +49,36 @@ async function decideNext(run: Run, parts: WorkerParts): Promise<boolean> {
 async function reclaim(run: Run, parts: WorkerParts): Promise<void> {
   run.report('reclaiming')
   await run.transaction((tx) => abandonRewrites(tx, run.instanceId))
+  /** Packs that could not be rewritten: the others must not wait for them. */
+  const hurt = new Set<PackNumber>()
   for (;;) {
     run.signal.throwIfAborted()
-    await removeAbandoned(run, parts)
+    await removeAbandoned(run, parts, run.signal)
     const due = await run.transaction((tx) => duePacks(tx, run.instanceId))
     const drops = due.filter((pack) => pack.targetBytes === 0)
-    const [smallest] = due
+    const smallest = due.find((pack) => !hurt.has(pack.pack))
     if (drops.length > 0) await run.transaction((tx) => dropPacks(tx, drops))
-    else if (smallest) await rewrite(smallest, run, parts)
+    else if (smallest) await rewriteOrPass(smallest, hurt, run, parts)
     else return
+  }
+}
+
+/** A damaged pack stays as it is and is tried again with the next purge, or within a minute. */
+async function rewriteOrPass(
+  pack: DuePack,
+  hurt: Set<PackNumber>,
+  run: Run,
+  parts: WorkerParts,
+): Promise<void> {
+  try {
+    await rewrite(pack, run, parts)
+  } catch (error) {
+    if (!isFault(error, 'corrupt', 'not-found', 'exists')) throw error
+    hurt.add(pack.pack)
+    run.log.error('pack cannot be rewritten', {
+      object: pack.object,
+      error: describeError(error),
+    })
   }
 }
 
@@ -60,33 +86,43 @@ async function reclaim(run: Run, parts: WorkerParts): Promise<void> {
  * Removes the instance's abandoned objects, manifests first, and then their rows: the rows are how
  * garbage is found again after a crash.
  */
-export async function removeAbandoned(run: Run, parts: WorkerParts): Promise<void> {
+export async function removeAbandoned(
+  run: Run,
+  parts: WorkerParts,
+  signal: AbortSignal,
+): Promise<void> {
   const names = await run.transaction((tx) => abandonedObjects(tx, run.instanceId))
   const manifests = names.filter((name) => name.endsWith('/manifest'))
   const packs = names.filter((name) => !name.endsWith('/manifest'))
   for (const batch of [manifests, packs]) {
     if (batch.length === 0) continue
-    await parts.repository.removeObjects(batch, run.signal)
+    await parts.repository.removeObjects(batch, signal)
     await run.transaction((tx) => forgetObjects(tx, batch))
   }
 }
 
 async function rewrite(pack: DuePack, run: Run, parts: WorkerParts): Promise<void> {
+  const { repository, catalogue } = parts
+  const { object, generation, diskBytes, born, series, keep } = pack
   const intended = await run.transaction((tx) => intendRewrite(tx, pack))
-  await parts.repository.rewritePack(
-    {
-      series: pack.series,
-      pack: pack.pack,
-      from: {
-        born: pack.born,
-        generation: pack.generation,
-        object: pack.object,
-        objectBytes: pack.diskBytes,
-      },
-      to: { born: pack.born, ...intended, objectBytes: pack.targetBytes },
-      keep: pack.keep ?? new Uint8Array(),
-    },
-    run.signal,
-  )
-  await run.transaction((tx) => recordRewrite(tx, pack, intended))
+  const step = {
+    series,
+    pack: pack.pack,
+    from: { object, born, generation, objectBytes: diskBytes },
+    to: { ...intended, born, objectBytes: pack.targetBytes },
+    keep: keep ?? new Uint8Array(),
+  }
+  try {
+    await repository.rewritePack(step, run.signal)
+    await run.transaction((tx) => recordRewrite(tx, pack, intended))
+  } catch (error) {
+    if (isFault(error, 'exists')) {
+      await catalogue.transaction((tx) => disownObject(tx, intended.object))
+    }
+    // Whoever has taken over knows nothing of an object that came late.
+    if (isFault(error, 'superseded')) {
+      await repository.removeObjects([intended.object], AbortSignal.timeout(LATE_REMOVAL_MS))
+    }
+    throw error
+  }
 }

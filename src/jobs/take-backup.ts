@@ -25,7 +25,7 @@ export const takeBackup: Job<'take-backup'> = async ({ mode }, run, parts) => {
     return beginSet(tx, run.instanceId, run.attempt, mode, parts.clock.now())
   })
   try {
-    await removeAbandoned(run, parts)
+    await removeAbandoned(run, parts, run.signal)
     await writeSet(set, run, parts)
   } catch (error) {
     const cause = await causeOfFailure(error, run)
@@ -53,7 +53,7 @@ async function causeOfFailure(error: unknown, run: Run): Promise<string> {
 
 async function cleanUp(run: Run, parts: WorkerParts, cause: string): Promise<void> {
   run.report('cleaning up')
-  await removeAbandoned(run, parts)
+  await removeAbandoned(run, parts, run.lastingSignal)
   const state = cause === 'cancelled on request' ? 'cancelled' : 'failed'
   await run.end({ state, cause }, async () => {})
   run.log.warn('backup failed', { cause })

@@ -1,10 +1,15 @@
+import { describeError, isFault } from '../base/fault.ts'
+import type { SeriesId } from '../base/ids.ts'
 import type { ReadableSet } from '../catalogue/backup-sets.ts'
 import { setsWithBytes } from '../catalogue/backup-sets.ts'
-import type { Catalogue } from '../catalogue/database.ts'
+import type { Catalogue, Transaction } from '../catalogue/database.ts'
+import { locatePack } from '../catalogue/ledger.ts'
+import { pinSet } from '../catalogue/pins.ts'
 import type { ObjectRecord, PackRecord } from '../catalogue/usage.ts'
 import { countWrongSums, listObjects, listPacks } from '../catalogue/usage.ts'
 import type { Repository } from '../repository/repository.ts'
 import { hasBit, setBit } from '../series/bitmap.ts'
+import { holdPins } from './pins.ts'
 
 /** What the storage holds, as its listing tells. */
 export interface StoredObject {
@@ -22,7 +27,10 @@ interface Needs {
 export interface Verification {
   readonly sets: number
   readonly objects: number
-  /** Σ sizes by the catalogue and by the storage, unfinished writes included. */
+  /**
+   * Σ sizes by the catalogue and by the storage. What is being written, or about to be removed, is
+   * in neither.
+   */
   readonly catalogueBytes: number
   readonly storageBytes: number
   /** For people; none when everything agrees. */
@@ -34,84 +42,131 @@ interface PackUse {
   bytes: number
 }
 
+/** A pack that is rewritten while it is read is looked up again, but not for ever. */
+const LOCATE_TRIES_MAX = 3
+
 /**
  * The auditor: compares the catalogue with the storage object by object, and what it counts as alive
- * with a mark and sweep over the maps of all sets. It changes nothing. With a service at work on the
- * repository it can meet a change half way; what it then reports does not last.
+ * with a mark and sweep over the maps of all sets; with `reading`, every stored byte is read and
+ * checked. It changes nothing but pins all sets meanwhile, so purges wait for it.
  */
-export async function verifyRepository(needs: Needs, signal: AbortSignal): Promise<Verification> {
-  const stored = new Map<string, number>()
-  for await (const { name, sizeBytes } of needs.listStorage()) stored.set(name, sizeBytes)
-  const unfinished: StoredObject[] = []
-  for await (const draft of needs.listUnfinished()) unfinished.push(draft)
-  const { objects, packs, sets, wrongSums } = await needs.catalogue.transaction(async (tx) => ({
+export async function verifyRepository(
+  needs: Needs,
+  reading: boolean,
+  signal: AbortSignal,
+): Promise<Verification> {
+  const { catalogue, repository } = needs
+  const held = await holdPins(catalogue, async (tx, holder) => {
+    const sets = await setsWithBytes(tx)
+    for (const set of sets) await pinSet(tx, set, 'verify', holder)
+    return { sets, objects: await listObjects(tx), packs: await listPacks(tx) }
+  })
+  await using pins = held.pins
+  const either = AbortSignal.any([signal, pins.lost])
+  const { sets, packs, objects } = held.value
+  const stored = await listed(needs.listStorage())
+  const unfinished = await listed(needs.listUnfinished())
+  const later = await catalogue.transaction(async (tx) => ({
     objects: await listObjects(tx),
-    packs: await listPacks(tx),
-    sets: await setsWithBytes(tx),
     wrongSums: await countWrongSums(tx),
   }))
-  const problems = [...compareObjects(objects, stored), ...judgeUnfinished(objects, unfinished)]
-  if (wrongSums > 0) problems.push(`${wrongSums} sums of retirements are wrong`)
-  problems.push(...comparePacks(packs, await markUsed(sets, needs.repository, signal)))
+  const known = new Known(objects, later.objects)
+  const problems = [...compareObjects(known, stored), ...judgeUnfinished(known, unfinished)]
+  if (later.wrongSums > 0) problems.push(`${later.wrongSums} sums of retirements are wrong`)
+  const { used, damaged, findings } = await markUsed(sets, repository, either)
+  problems.push(...findings)
+  // What a damaged set uses is not known, so its series cannot be judged.
+  const judged = packs.filter((pack) => !damaged.has(pack.series))
+  problems.push(...comparePacks(judged, used))
+  if (reading) problems.push(...(await readPacks(packs, needs, either)))
+  const counted = stored.filter(({ name }) => known.lasts(name) || !known.has(name))
   return {
     sets: sets.length,
-    objects: stored.size,
-    catalogueBytes: objects.reduce((total, object) => total + object.bytes, 0),
-    storageBytes:
-      [...stored.values()].reduce((total, bytes) => total + bytes, 0) +
-      unfinished.reduce((total, draft) => total + draft.sizeBytes, 0),
+    objects: stored.length,
+    catalogueBytes: sum(known.lasting().map((object) => object.bytes)),
+    storageBytes: sum(
+      [...counted, ...unfinished.filter(({ name }) => !known.isWork(name))].map(sizeOf),
+    ),
     problems,
   }
 }
 
-function compareObjects(
-  objects: readonly ObjectRecord[],
-  stored: ReadonlyMap<string, number>,
-): string[] {
-  const problems: string[] = []
-  const known = new Set(objects.map((object) => object.name))
-  for (const name of stored.keys()) {
-    if (!known.has(name)) problems.push(`object ${name} is in the storage, not in the catalogue`)
+/** What the catalogue knows before and after the storage was listed. */
+class Known {
+  readonly #states = new Map<string, Set<ObjectRecord['state'] | 'absent'>>()
+  readonly #later: ReadonlyMap<string, ObjectRecord>
+
+  constructor(before: readonly ObjectRecord[], later: readonly ObjectRecord[]) {
+    this.#later = new Map(later.map((object) => [object.name, object]))
+    const earlier = new Map(before.map((object) => [object.name, object]))
+    for (const name of new Set([...earlier.keys(), ...this.#later.keys()])) {
+      const states = [earlier, this.#later].map((objects) => objects.get(name)?.state ?? 'absent')
+      this.#states.set(name, new Set(states))
+    }
   }
-  for (const { name, bytes, state } of objects) {
-    const size = stored.get(name)
-    // Objects that are only intended, or about to go, may be there or not.
-    if (state !== 'there') continue
-    if (size === undefined) problems.push(`object ${name} is missing from the storage`)
-    else if (size !== bytes) problems.push(`object ${name} has ${size} bytes instead of ${bytes}`)
+
+  has(name: string): boolean {
+    return this.#states.has(name)
   }
-  return problems
+
+  /** There before and after: it must be in the storage, whole. */
+  lasts(name: string): boolean {
+    const states = this.#states.get(name)
+    return states?.size === 1 && states.has('there')
+  }
+
+  /** Someone is at it: being written, given up, or on its way out. */
+  isWork(name: string): boolean {
+    return this.has(name) && !this.lasts(name)
+  }
+
+  lasting(): readonly ObjectRecord[] {
+    return [...this.#later.values()].filter(({ name }) => this.lasts(name))
+  }
+}
+
+function compareObjects(known: Known, stored: readonly StoredObject[]): string[] {
+  const sizes = new Map(stored.map(({ name, sizeBytes }) => [name, sizeBytes]))
+  const strays = stored
+    .filter(({ name }) => !known.has(name))
+    .map(({ name }) => `object ${name} is in the storage, not in the catalogue`)
+  const wrong: string[] = []
+  for (const { name, bytes } of known.lasting()) {
+    const size = sizes.get(name)
+    if (size === undefined) wrong.push(`object ${name} is missing from the storage`)
+    else if (size !== bytes) wrong.push(`object ${name} has ${size} bytes instead of ${bytes}`)
+  }
+  return [...strays, ...wrong]
 }
 
 /** A write on record as intended, or given up, is someone's work; another one nobody will clean. */
-function judgeUnfinished(
-  objects: readonly ObjectRecord[],
-  unfinished: readonly StoredObject[],
-): string[] {
-  const states = new Map(objects.map((object) => [object.name, object.state]))
+function judgeUnfinished(known: Known, unfinished: readonly StoredObject[]): string[] {
   return unfinished
-    .filter(({ name }) => (states.get(name) ?? 'there') === 'there')
+    .filter(({ name }) => !known.isWork(name))
     .map(({ name, sizeBytes }) => `an unfinished write of ${name} is left, ${sizeBytes} bytes`)
 }
 
-async function markUsed(
-  sets: readonly ReadableSet[],
-  repository: Repository,
-  signal: AbortSignal,
-): Promise<ReadonlyMap<string, PackUse>> {
+async function markUsed(sets: readonly ReadableSet[], repository: Repository, signal: AbortSignal) {
   const used = new Map<string, PackUse>()
+  const damaged = new Set<SeriesId>()
+  const findings: string[] = []
   for (const set of sets) {
-    for await (const { pack, chunk, bytes } of repository.audit(set, signal)) {
-      const key = `${set.series}/${pack}`
-      const use = used.get(key) ?? { which: new Uint8Array(), bytes: 0 }
-      if (!hasBit(use.which, chunk)) {
+    try {
+      for await (const { pack, chunk, bytes } of repository.audit(set, signal)) {
+        const key = `${set.series}/${pack}`
+        const use = used.get(key) ?? { which: new Uint8Array(), bytes: 0 }
+        used.set(key, use)
+        if (hasBit(use.which, chunk)) continue
         use.which = setBit(use.which, chunk)
         use.bytes += bytes
       }
-      used.set(key, use)
+    } catch (error) {
+      if (!isFault(error, 'corrupt', 'not-found')) throw error
+      damaged.add(set.series)
+      findings.push(`backup set ${set.setId} is damaged: ${describeError(error)}`)
     }
   }
-  return used
+  return { used, damaged, findings }
 }
 
 function comparePacks(
@@ -136,8 +191,60 @@ function comparePacks(
     }
     if (pack.diskBytes < pack.targetBytes) problems.push(`pack ${key} is below its target`)
   }
+  const series = new Set(packs.map((pack) => pack.series))
   for (const key of used.keys()) {
-    if (!known.has(key)) problems.push(`pack ${key} is used and not in the catalogue`)
+    const mine = series.has(Number(key.split('/')[0]) as SeriesId)
+    if (mine && !known.has(key)) problems.push(`pack ${key} is used and not in the catalogue`)
   }
   return problems
+}
+
+async function readPacks(
+  packs: readonly PackRecord[],
+  { catalogue, repository }: Needs,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const problems: string[] = []
+  for (const { series, pack } of packs) {
+    const problem = await readPack(
+      (tx) => locatePack(tx, series, pack),
+      (location) => repository.checkPack(series, pack, location, signal),
+      catalogue,
+    )
+    if (problem !== null) problems.push(problem)
+  }
+  return problems
+}
+
+/** Null when the pack is whole, or gone because a purge had been decided before. */
+async function readPack(
+  locate: (tx: Transaction) => ReturnType<typeof locatePack>,
+  check: (location: NonNullable<Awaited<ReturnType<typeof locatePack>>>) => Promise<void>,
+  catalogue: Catalogue,
+): Promise<string | null> {
+  for (let tries = 1; ; tries += 1) {
+    const location = await catalogue.transaction(locate)
+    if (!location) return null
+    try {
+      await check(location)
+      return null
+    } catch (error) {
+      if (!isFault(error, 'corrupt', 'not-found')) throw error
+      if (isFault(error, 'corrupt') || tries === LOCATE_TRIES_MAX) return describeError(error)
+    }
+  }
+}
+
+async function listed(objects: AsyncIterable<StoredObject>): Promise<readonly StoredObject[]> {
+  const found: StoredObject[] = []
+  for await (const object of objects) found.push(object)
+  return found
+}
+
+function sizeOf({ sizeBytes }: StoredObject): number {
+  return sizeBytes
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0)
 }

@@ -1,11 +1,11 @@
 import { pause } from '../base/clock.ts'
 import { describeError, Fault, isFault } from '../base/fault.ts'
-import type { JobId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
+import type { Catalogue } from '../catalogue/database.ts'
 import type { TakenJob } from '../catalogue/jobs.ts'
 import { beginAttempt, fence, finishJob, reportProgress } from '../catalogue/jobs.ts'
 import type { Delivery } from '../catalogue/queue.ts'
-import type { JobKind } from '../domain/job.ts'
+import type { Attempt, JobKind } from '../domain/job.ts'
 import { JOBS } from './all.ts'
 import type { Job, Run, WorkerParts } from './job.ts'
 
@@ -38,8 +38,11 @@ async function runDelivery(
     ...(taken.requestId ? { requestId: taken.requestId } : {}),
   })
   const ending = new AbortController()
-  const signal = AbortSignal.any([ending.signal, delivery.signal, stopping])
-  const { run, reporting } = openRun(taken, parts, jobLog, signal, ending)
+  const cancelling = new AbortController()
+  const lastingSignal = AbortSignal.any([ending.signal, delivery.signal, stopping])
+  const signal = AbortSignal.any([lastingSignal, cancelling.signal])
+  const run = openRun(taken, parts, jobLog, { signal, lastingSignal })
+  const reporting = reportWhile(run, taken.attempt, parts.catalogue, { ending, cancelling })
   try {
     jobLog.info('job started', { attempt: taken.attempt.number })
     await runJob(taken, run, parts)
@@ -62,21 +65,25 @@ function runJob(taken: TakenJob, run: Run, parts: WorkerParts): Promise<void> {
   return job(taken.parameters, run, parts)
 }
 
+interface ReportedRun extends Run {
+  readonly progress: { phase: string; doneBytes: number; ofBytes: number | null }
+}
+
 function openRun(
   taken: TakenJob,
   parts: WorkerParts,
   log: Logger,
-  signal: AbortSignal,
-  ending: AbortController,
-): { run: Run; reporting: Promise<void> } {
+  signals: Pick<Run, 'signal' | 'lastingSignal'>,
+): ReportedRun {
   const { catalogue, clock } = parts
-  const progress = { phase: '', doneBytes: 0, ofBytes: null as number | null }
-  const run: Run = {
+  const progress: ReportedRun['progress'] = { phase: '', doneBytes: 0, ofBytes: null }
+  return {
+    ...signals,
+    progress,
     attempt: taken.attempt,
     instanceId: taken.instanceId,
     requestId: taken.requestId,
     cause: taken.cause,
-    signal,
     log,
     report: (phase, doneBytes = 0, ofBytes = null) => {
       Object.assign(progress, { phase, doneBytes, ofBytes })
@@ -97,32 +104,28 @@ function openRun(
       return result
     },
   }
-  const report = async () => {
-    const { phase, ...counts } = progress
-    const answer = await catalogue.transaction((tx) =>
-      reportProgress(tx, taken.attempt, phase, counts),
-    )
-    if (answer === 'cancel') ending.abort(new Fault('cancelled', 'cancelled on request'))
-    if (answer === 'superseded') {
-      ending.abort(new Fault('superseded', 'a later attempt has taken over'))
-    }
-  }
-  return { run, reporting: reportWhile(report, log, taken.attempt.jobId, signal) }
 }
 
+/** Reports until the attempt is over, and passes on what the catalogue answers. */
 async function reportWhile(
-  report: () => Promise<void>,
-  log: Logger,
-  jobId: JobId,
-  signal: AbortSignal,
+  run: ReportedRun,
+  attempt: Attempt,
+  catalogue: Catalogue,
+  abort: { readonly ending: AbortController; readonly cancelling: AbortController },
 ): Promise<void> {
-  while (!signal.aborted) {
+  while (!run.lastingSignal.aborted) {
     try {
-      await report()
+      const { phase, ...counts } = run.progress
+      const answer = await catalogue.transaction((tx) => reportProgress(tx, attempt, phase, counts))
+      if (answer === 'cancel')
+        abort.cancelling.abort(new Fault('cancelled', 'cancelled on request'))
+      if (answer === 'superseded') {
+        abort.ending.abort(new Fault('superseded', 'a later attempt has taken over'))
+      }
     } catch (error) {
-      log.warn('progress not recorded', { jobId, error: describeError(error) })
+      run.log.warn('progress not recorded', { error: describeError(error) })
     }
-    await pause(REPORT_MS, signal).catch(() => {
+    await pause(REPORT_MS, run.lastingSignal).catch(() => {
       // The attempt is over: the loop's condition ends it.
     })
   }

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { type Instant, machineNow } from '../../src/base/clock.ts'
 import { isFault } from '../../src/base/fault.ts'
 import type { TreeEntry } from '../../src/base/file-tree.ts'
@@ -9,6 +11,7 @@ import type { Catalogue, Transaction } from '../../src/catalogue/database.ts'
 import { deleteSets, purgeNext } from '../../src/catalogue/deletions.ts'
 import { insertInstance, lockInstance } from '../../src/catalogue/instances.ts'
 import { beginAttempt, fence, finishJob, insertJob } from '../../src/catalogue/jobs.ts'
+import { pinSet, releasePins } from '../../src/catalogue/pins.ts'
 import { beginSet, failSet, recordSealed } from '../../src/catalogue/series.ts'
 import type { Run, WorkerParts } from '../../src/jobs/job.ts'
 import { purgeSets } from '../../src/jobs/purge-sets.ts'
@@ -33,6 +36,7 @@ export interface HistoryParts {
   readonly catalogue: Catalogue
   readonly storage: Storage
   readonly repository: Repository
+  readonly storageDirectory: string
 }
 
 const NEVER = new AbortController().signal
@@ -48,6 +52,7 @@ export class History {
   files = new Map<string, Uint8Array>()
   /** Σ of what the purges decided since the last reclaim said would come back. */
   #promised = 0
+  readonly #holders: string[] = []
 
   private constructor(parts: HistoryParts, instanceId: InstanceId) {
     this.parts = parts
@@ -194,6 +199,38 @@ export class History {
     await purgeSets({}, run, { catalogue, repository, clock } as unknown as WorkerParts)
   }
 
+  /** As a restore does: the set may be deleted, but its bytes stay until it is let go. */
+  async pin(made: Made): Promise<void> {
+    const holder = `history-${made.set.series}-${this.#holders.length}`
+    this.#holders.push(holder)
+    await this.parts.catalogue.transaction((tx) => pinSet(tx, made.set, 'restore', holder))
+  }
+
+  async unpinAll(): Promise<void> {
+    for (const holder of this.#holders) {
+      await this.parts.catalogue.transaction((tx) => releasePins(tx, holder))
+    }
+  }
+
+  /** A reclaim that is killed at its first rewrite, half way: a draft and an intent are left. */
+  async killReclaim(): Promise<void> {
+    const killing: Repository = {
+      ...this.parts.repository,
+      rewritePack: async ({ to }) => {
+        const path = join(this.parts.storageDirectory, `${to.object}~killed`)
+        await mkdir(dirname(path), { recursive: true })
+        await writeFile(path, 'half')
+        throw new Error('killed')
+      },
+    }
+    const [before, abandoned] = [await this.storedBytes(), await this.#abandonedBytes()]
+    await this.runReclaim(NEVER, killing).catch((error: unknown) => {
+      if (!(error instanceof Error && error.message === 'killed')) throw error
+    })
+    const unpromised = abandoned - (await this.#abandonedBytes())
+    this.#promised -= before - (await this.storedBytes()) - unpromised
+  }
+
   async storedBytes(): Promise<number> {
     let total = 0
     for await (const { name, sizeBytes } of this.parts.storage.list('series/', NEVER)) {
@@ -219,10 +256,12 @@ export class History {
 
   /** Catalogue, storage and mark and sweep agree. */
   async check(): Promise<void> {
-    const { storage, ...needs } = this.parts
+    const { storage, catalogue, repository } = this.parts
+    const needs = { catalogue, repository }
     const listStorage = () => storage.list('', NEVER)
     const listUnfinished = () => storage.listUnfinished(NEVER)
-    const { problems } = await verifyRepository({ ...needs, listStorage, listUnfinished }, NEVER)
+    const asked = { ...needs, listStorage, listUnfinished }
+    const { problems } = await verifyRepository(asked, true, NEVER)
     // What is being written, or failed a moment ago, is known to the catalogue only as intended.
     assert.deepEqual(problems, [])
   }

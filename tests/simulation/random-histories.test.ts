@@ -32,7 +32,10 @@ for (const seed of seeds) {
   })
 }
 
-const ACTS = ['change', 'change', 'make', 'make', 'begin', 'end', 'delete', 'purge', 'reclaim']
+const ACTS = [
+  ...['change', 'change', 'make', 'make', 'begin', 'end'],
+  ...['delete', 'delete', 'purge', 'purge', 'reclaim', 'pin', 'unpin', 'kill'],
+]
 
 async function act(history: History, random: PseudoRandom): Promise<void> {
   const writing = history.made.find((made) => made.state === 'writing')
@@ -56,9 +59,23 @@ async function act(history: History, random: PseudoRandom): Promise<void> {
     case 'purge':
       await history.purge()
       return
+    case 'pin':
+      await pinOne(history, random)
+      return
+    case 'unpin':
+      await history.unpinAll()
+      return
+    case 'kill':
+      await history.killReclaim()
+      return
     default:
-      if (!writing) await history.reclaim()
+      await history.reclaim()
   }
+}
+
+async function pinOne(history: History, random: PseudoRandom): Promise<void> {
+  const kept = history.made.filter((made) => made.state === 'kept')
+  if (kept.length > 0) await history.pin(random.pick(kept))
 }
 
 async function end(history: History, made: Made, random: PseudoRandom): Promise<void> {
@@ -80,6 +97,7 @@ async function deleteSome(history: History, random: PseudoRandom): Promise<void>
 async function finish(history: History, random: PseudoRandom): Promise<void> {
   const writing = history.made.find((made) => made.state === 'writing')
   if (writing) await end(history, writing, random)
+  await history.unpinAll()
   await history.purge()
   await history.reclaim()
   await history.check()
