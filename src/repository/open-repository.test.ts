@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import type { FaultKind } from '../base/fault.ts'
 import { isFault } from '../base/fault.ts'
 import type { TreeEntry } from '../base/file-tree.ts'
 import type { SealedSet, StoredSet } from '../series/series.ts'
+import { openFileStorage } from '../storage/file-storage.ts'
 import { failingStorage } from '../testing/failing-storage.ts'
 import type { TestRepository } from '../testing/open-test-repository.ts'
 import {
@@ -296,6 +298,9 @@ test('a repository is made once and keeps its identity', async () => {
     assert.equal(header.repositoryId, opened.repository.id)
     assert.equal(header.objectBytes, await opened.storage.size(header.name, signal))
   }
+  await using fresh = await openFileStorage(join(opened.directory, '..', 'fresh'))
+  const id = randomUUID()
+  assert.equal((await initialiseRepository(fresh, id, signal)).repositoryId, id)
   const path = join(opened.directory, 'repository.json')
   const text = await readFile(path, 'utf8')
   await writeFile(path, text.replace('"formatVersion": 1', '"formatVersion": 2'))
@@ -306,4 +311,27 @@ test('a repository is made once and keeps its identity', async () => {
   await assert.rejects(initialiseRepository(opened.storage, randomUUID(), signal), (error) =>
     isFault(error, 'corrupt'),
   )
+})
+
+test('nothing is removed or written while the storage is not mounted, or another one is', async () => {
+  await using opened = await openTestRepository()
+  const { stored } = await writeTestSet(opened, newSet(1, null), randomFiles(13, 3, 90), signal)
+  const { directory, repository } = opened
+  const away = `${directory}-away`
+  const assertUntouched = async (kind: FaultKind): Promise<void> => {
+    const refused = (error: unknown) => isFault(error, kind) && /mounted/.test(error.hint ?? '')
+    await assert.rejects(repository.removeObjects([stored.manifest], signal), refused)
+    await assert.rejects(repository.writeSet(newSet(2, null), signal), refused)
+  }
+  await rename(directory, away)
+  await assertUntouched('not-found')
+  await mkdir(directory)
+  await assertUntouched('not-found')
+  await initialiseRepository(opened.storage, randomUUID(), signal)
+  await assertUntouched('unfit')
+  await rm(directory, { recursive: true })
+  await rename(away, directory)
+  assert.equal((await restoreAll(opened, stored)).size, 3)
+  await repository.removeObjects([stored.manifest], signal)
+  assert.equal(await opened.storage.size(stored.manifest, signal), null)
 })

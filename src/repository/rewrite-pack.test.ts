@@ -57,6 +57,7 @@ test('a rewritten pack has the size foretold and serves the sets that are left',
     await opened.repository.rewritePack(step, signal)
     await opened.repository.rewritePack(step, signal)
     assert.equal((await stat(join(opened.directory, step.to.object))).size, step.to.objectBytes)
+    await opened.repository.checkPack(TEST_SERIES, step.pack, step.to, signal)
     opened.ledger.move(TEST_SERIES, step.pack, step.to)
     await opened.repository.removeObjects([step.from.object], signal)
   }

@@ -14,19 +14,18 @@ export async function writeAnnounced(
   bytes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   signal: AbortSignal,
 ): Promise<{ readonly sizeBytes: number }> {
+  // Not stopped by an abort: the clean-up after it would remove the object.
+  const lasting = new AbortController().signal
   try {
     // Seen before the first byte too: an attempt that stops half way would never learn of it.
-    if ((await storage.size(name, signal)) !== null) {
+    if ((await storage.size(name, lasting)) !== null) {
       throw new Fault('exists', `object ${name} is in the storage before it was written`, {
         hint: 'see whether another service uses the storage, or the catalogue is an old copy',
       })
     }
     return await storage.write(name, bytes, signal)
   } catch (error) {
-    if (isFault(error, 'exists')) {
-      // Not stopped by an abort: that would let the clean-up remove the object.
-      await ledger.disown(set, name, new AbortController().signal)
-    }
+    if (isFault(error, 'exists')) await ledger.disown(set, name, lasting)
     throw error
   }
 }
