@@ -1,5 +1,5 @@
 import { pause } from '../base/clock.ts'
-import { describeError } from '../base/fault.ts'
+import { describeError, invariant } from '../base/fault.ts'
 import type { InstanceId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import { forgetNonces } from '../catalogue/access.ts'
@@ -8,7 +8,8 @@ import { listInstances, lockInstance, setInstanceStatus } from '../catalogue/ins
 import { isJobQueued } from '../catalogue/jobs.ts'
 import { runUnderLease } from '../catalogue/leases.ts'
 import { instancesDueForReclaim } from '../catalogue/reclaim.ts'
-import type { InstanceStatus } from '../domain/instance.ts'
+import type { Instance, InstanceStatus } from '../domain/instance.ts'
+import { purgeRequest } from '../domain/job.ts'
 import type { WorkerParts } from './job.ts'
 
 const TICK_MS = 2_000
@@ -55,38 +56,60 @@ async function askForPurge(parts: WorkerParts, instanceId: InstanceId): Promise<
   await parts.catalogue.transaction(async (tx) => {
     await lockInstance(tx, instanceId)
     if (await isJobQueued(tx, instanceId, 'purge-sets')) return
-    const request = { kind: 'purge-sets', instanceId, parameters: {}, requestId: null } as const
-    await parts.queue.enqueue(tx, request, parts.clock.now())
+    await parts.queue.enqueue(tx, purgeRequest(instanceId, null), parts.clock.now())
   })
 }
 
-/** Running = the primary answers SQL and is not in recovery. */
+/** Running = the primary answers SQL and is not in recovery; what is degraded is told once. */
 async function watch(parts: WorkerParts, log: Logger, signal: AbortSignal): Promise<void> {
-  const disagreeing = new Map<InstanceId, number>()
+  const seen = new Map<InstanceId, Seen>()
   while (!signal.aborted) {
     const instances = await parts.catalogue.transaction(listInstances)
     for (const { instance } of instances) {
       if (instance.status !== 'Running' && instance.status !== 'Stopped') continue
-      const seen = await probe(parts, instance.id, log, signal)
-      if (seen === instance.status) disagreeing.delete(instance.id)
-      else await disagree(instance.id, seen)
+      const before = seen.get(instance.id) ?? { disagreeing: 0, findings: '' }
+      const probed = await probe(parts, instance.id, log, signal)
+      seen.set(instance.id, await compare(parts, log, instance, before, probed))
     }
     await pause(WATCH_MS, signal).catch(() => {
       // Stopping: the loop's condition ends it.
     })
   }
+}
 
-  async function disagree(id: InstanceId, seen: InstanceStatus): Promise<void> {
-    const times = (disagreeing.get(id) ?? 0) + 1
-    disagreeing.set(id, times)
-    if (seen === 'Stopped' && times < PROBES_TO_CHANGE) return
-    disagreeing.delete(id)
-    await parts.catalogue.transaction(async (tx) => {
-      await lockInstance(tx, id)
-      await setInstanceStatus(tx, id, seen)
-    })
-    log.warn('instance status changed', { instanceId: id, status: seen })
+interface Seen {
+  /** Probes in a row that did not agree with the status. */
+  readonly disagreeing: number
+  readonly findings: string
+}
+
+interface Probed {
+  readonly status: InstanceStatus
+  readonly findings: readonly string[]
+}
+
+async function compare(
+  { catalogue }: WorkerParts,
+  log: Logger,
+  { id, status }: Instance,
+  before: Seen,
+  probed: Probed,
+): Promise<Seen> {
+  const findings = probed.findings.join('; ')
+  if (findings !== before.findings) {
+    log.warn('instance probed', { instanceId: id, findings: findings || 'as it should be' })
   }
+  if (probed.status === status) return { disagreeing: 0, findings }
+  const disagreeing = before.disagreeing + 1
+  if (probed.status === 'Stopped' && disagreeing < PROBES_TO_CHANGE) {
+    return { disagreeing, findings }
+  }
+  await catalogue.transaction(async (tx) => {
+    await lockInstance(tx, id)
+    await setInstanceStatus(tx, id, probed.status)
+  })
+  log.warn('instance status changed', { instanceId: id, status: probed.status })
+  return { disagreeing: 0, findings }
 }
 
 async function probe(
@@ -94,14 +117,15 @@ async function probe(
   id: InstanceId,
   log: Logger,
   signal: AbortSignal,
-): Promise<InstanceStatus> {
+): Promise<Probed> {
   try {
     const engine = parts.engines['PostgreSQL']?.engine
-    const result = await engine?.probe(await parts.sourceOf(id), signal)
-    return result?.running ? 'Running' : 'Stopped'
+    invariant(engine, 'the engine of every instance is known')
+    const { running, findings } = await engine.probe(await parts.sourceOf(id), signal)
+    return { status: running ? 'Running' : 'Stopped', findings }
   } catch (error) {
     signal.throwIfAborted()
     log.warn('probe failed', { instanceId: id, error: describeError(error) })
-    return 'Stopped'
+    return { status: 'Stopped', findings: [] }
   }
 }
