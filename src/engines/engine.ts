@@ -103,6 +103,8 @@ export interface LocalEngine {
   ): Promise<void>
   /** Starts (first stopping what an earlier, killed service left running on that directory). */
   start(plan: LocalServerPlan, signal: AbortSignal): Promise<RunningServer>
+  /** Removes a stopped server: its data directory and the files beside it. */
+  remove(directory: string): Promise<void>
 }
 
 export interface LocalServerPlan {

@@ -12,7 +12,7 @@ import {
 } from '../catalogue/instances.ts'
 import { countFailure } from '../catalogue/jobs.ts'
 import type { LocalServerRecord } from '../catalogue/local-servers.ts'
-import { insertLocalServer, localServersOf } from '../catalogue/local-servers.ts'
+import { insertLocalServer, localServersOf, moveLocalServer } from '../catalogue/local-servers.ts'
 import type { LocalEngine } from '../engines/engine.ts'
 import type { Job, Run, WorkerParts } from './job.ts'
 import { endpointOf, planOf } from './local-servers.ts'
@@ -43,9 +43,11 @@ export const createLocalInstance: Job<'create-local-instance'> = async (
   } catch (error) {
     if (run.signal.aborted || isFault(error, 'superseded')) throw error
     const failures = await run.transaction((tx) => countFailure(tx, run.attempt))
+    // A port that someone else took meanwhile: the next try is on others.
+    if (isFault(error, 'exists')) await movePorts(run, parts)
     if (failures < FAILURES_MAX && !isFault(error, 'unfit', 'no-space')) throw error
     run.log.error('instance could not be created', { cause: describeError(error) })
-    await removeServers(run, parts)
+    await removeServers(local, run, parts)
   }
 }
 
@@ -112,11 +114,20 @@ async function planServers(
   })
 }
 
-async function removeServers(run: Run, parts: WorkerParts): Promise<void> {
+async function movePorts(run: Run, parts: WorkerParts): Promise<void> {
+  const servers = await run.transaction((tx) => localServersOf(tx, run.instanceId))
+  const ports = await parts.freePorts(servers.length)
+  for (const [index, { node }] of servers.entries()) {
+    await parts.localServers.stop(node)
+    await run.transaction((tx) => moveLocalServer(tx, node, ports[index] ?? 0))
+  }
+}
+
+async function removeServers(local: LocalEngine, run: Run, parts: WorkerParts): Promise<void> {
   const servers = await run.transaction((tx) => localServersOf(tx, run.instanceId))
   for (const server of [...servers].reverse()) {
     await parts.localServers.stop(server.node)
-    await rm(server.directory, { recursive: true, force: true })
+    await local.remove(server.directory)
   }
   // The job's row goes with the instance: that is its end.
   await run.transaction((tx) => removeInstance(tx, run.instanceId))

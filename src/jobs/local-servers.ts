@@ -101,7 +101,8 @@ export function createLocalServers(needs: Needs): LocalServers {
   return {
     ensureRunning,
     stop,
-    supervise: (signal) => supervise(needs, (node) => running.has(node), ensureRunning, signal),
+    supervise: (signal) =>
+      supervise(needs, { isRunning: (node) => running.has(node), ensureRunning, stop }, signal),
     [Symbol.asyncDispose]: async () => {
       await Promise.allSettled(starting.values())
       // Standbys first: a primary waits at shutdown until its standbys have everything.
@@ -110,27 +111,27 @@ export function createLocalServers(needs: Needs): LocalServers {
   }
 }
 
-async function supervise(
-  needs: Needs,
-  isRunning: (node: string) => boolean,
-  ensureRunning: LocalServers['ensureRunning'],
-  signal: AbortSignal,
-): Promise<void> {
+interface Servers extends Pick<LocalServers, 'ensureRunning' | 'stop'> {
+  isRunning(node: string): boolean
+}
+
+async function supervise(needs: Needs, servers: Servers, signal: AbortSignal): Promise<void> {
   const { catalogue, sealer } = needs
   const failures = new Map<string, { count: number; notBefore: number }>()
   while (!signal.aborted) {
     for (const server of await catalogue.transaction(localServersToRun)) {
       const failed = failures.get(server.node)
-      if (isRunning(server.node) || (failed && failed.notBefore > performance.now())) continue
+      if (servers.isRunning(server.node)) continue
+      if (failed && failed.notBefore > performance.now()) continue
       try {
-        await ensureRunning(await planFor(catalogue, server, sealer), signal)
+        await servers.ensureRunning(await planFor(catalogue, server, sealer), signal)
         failures.delete(server.node)
       } catch (error) {
         if (signal.aborted) return
         const count = (failed?.count ?? 0) + 1
         const pauseMs = Math.min(RESTART_PAUSE_MAX_MS, SUPERVISE_MS * 2 ** count)
         failures.set(server.node, { count, notBefore: performance.now() + pauseMs })
-        await reportFailure(needs, server, count, error)
+        await reportFailure(needs, servers, server, count, error)
       }
     }
     await pause(SUPERVISE_MS, signal).catch(() => {
@@ -139,9 +140,13 @@ async function supervise(
   }
 }
 
-/** A port that someone else took while the server was down is given up for another one. */
+/**
+ * A port that someone else took while the server was down is given up for another one. Standbys are
+ * told where their primary is when they start, so they start again as well.
+ */
 async function reportFailure(
   { catalogue, freePort, log }: Needs,
+  servers: Servers,
   server: LocalServerRecord,
   tries: number,
   error: unknown,
@@ -150,7 +155,11 @@ async function reportFailure(
   log.error('database server does not start', { node, tries, error: describeError(error) })
   if (!isFault(error, 'exists')) return
   const port = await freePort()
-  await catalogue.transaction((tx) => moveLocalServer(tx, node, port))
+  const siblings = await catalogue.transaction(async (tx) => {
+    await moveLocalServer(tx, node, port)
+    return localServersOf(tx, server.instanceId)
+  })
+  for (const sibling of siblings) await servers.stop(sibling.node)
   log.warn('database server moves to another port', { node, from: server.port, port })
 }
 

@@ -71,6 +71,8 @@ async function writeSet(set: NewSet, run: Run, parts: WorkerParts): Promise<void
     const label = `holdfast ${set.setId}`
     await using stream = await engine.openBackup(source, { scratchDirectory, label }, run.signal)
     await using writer = await parts.repository.writeSet(set, run.signal)
+    if (stream.findings.length > 0)
+      run.log.warn('standby passed over', { findings: stream.findings })
     const description = await copyEntries(stream, writer, run)
     run.report('checking', writer.progress.contentBytes, stream.estimatedBytes)
     const sealed = await writer.seal(Buffer.from(JSON.stringify(description)), run.signal)

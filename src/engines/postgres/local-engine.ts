@@ -55,7 +55,20 @@ export function createPostgresLocalEngine(host: PostgresHost): LocalEngine {
     createStandby: (plan, primary, scratchDirectory, signal) =>
       createStandby(host, plan, primary, scratchDirectory, signal),
     start: async (plan, signal) => startLocal(host, plan, await binariesOf(plan), signal),
+    remove: removeLocal,
   }
+}
+
+/** Beside the directory lie the log, its older part, and a standby's password. */
+async function removeLocal(directory: string): Promise<void> {
+  const log = logFileOf(directory)
+  for (const path of [directory, passfileOf(directory), log, `${log}.1`]) {
+    await rm(path, { recursive: true, force: true })
+  }
+}
+
+function logFileOf(directory: string): string {
+  return `${directory}.log`
 }
 
 async function createStandby(
@@ -140,7 +153,7 @@ async function startLocal(
       port: plan.port,
       listen: 'loopback',
       socketDirectory: join(host.socketRoot, shortName(plan.directory)),
-      logFile: `${plan.directory}.log`,
+      logFile: logFileOf(plan.directory),
     },
     signal,
   )
