@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, mkdir, realpath } from 'node:fs/promises'
+import { chmod, mkdir, readdir, realpath, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pause } from '../base/clock.ts'
 import { describeError, Fault, fileFault } from '../base/fault.ts'
@@ -18,35 +18,55 @@ export interface DataFolder {
   readonly binaries: string
 }
 
+/** What a data folder holds; the first start may have been killed before the catalogue was whole. */
+const CONTENTS =
+  /^(catalogue(-password)?|access-key\.json|running\.json|key|lock|logs|instances|scratch|binaries|storage)(\.[a-z0-9.]+)?$/
+
 /**
- * Makes the folder and what must be in it. It is passable for others (0711) when database servers
- * run as another user, else private; what is secret in it is private in any case.
+ * Makes the folder and what must be in it, or opens one that was made before; any other folder that
+ * is not empty is refused, and the mode of a folder that was there is left alone. One made here is
+ * passable for others (0711) when database servers run as another user, else private; what is secret
+ * in it is private in any case.
  */
 export async function openDataFolder(root: string, passable: boolean): Promise<DataFolder> {
   const mode = passable ? 0o711 : 0o700
   try {
-    await mkdir(root, { recursive: true, mode })
-    await chmod(root, mode)
-    const instances = join(root, 'instances')
-    await mkdir(instances, { recursive: true, mode })
-    await chmod(instances, mode)
-    const scratch = join(root, 'scratch')
-    await mkdir(scratch, { recursive: true, mode: 0o700 })
-    const logs = join(root, 'logs')
-    await mkdir(logs, { recursive: true, mode: 0o700 })
-    return {
-      root: await realpath(root),
-      catalogue: join(root, 'catalogue'),
-      catalogueLog: join(logs, 'catalogue.log'),
-      cataloguePassword: join(root, 'catalogue-password'),
-      accessKey: join(root, 'access-key.json'),
-      running: join(root, 'running.json'),
-      instances,
-      scratch,
-      binaries: join(root, 'binaries'),
+    if ((await mkdir(root, { recursive: true, mode })) !== undefined) await chmod(root, mode)
+    const strange = (await readdir(root)).find((name) => !CONTENTS.test(name))
+    if (strange !== undefined && !(await isDataFolder(root))) {
+      throw new Fault('unfit', `${root} is no data folder, and not empty: it holds ${strange}`, {
+        hint: 'name an empty folder, or one that does not exist yet',
+      })
     }
+    return await openParts(root, mode)
   } catch (error) {
     throw fileFault(error, `the data folder ${root}`)
+  }
+}
+
+/** Whether a service was ever started on the folder. */
+export async function isDataFolder(root: string): Promise<boolean> {
+  return (await stat(join(root, 'catalogue', 'PG_VERSION')).catch(() => null)) !== null
+}
+
+async function openParts(root: string, mode: number): Promise<DataFolder> {
+  const instances = join(root, 'instances')
+  if ((await mkdir(instances, { recursive: true, mode })) !== undefined)
+    await chmod(instances, mode)
+  const scratch = join(root, 'scratch')
+  await mkdir(scratch, { recursive: true, mode: 0o700 })
+  const logs = join(root, 'logs')
+  await mkdir(logs, { recursive: true, mode: 0o700 })
+  return {
+    root: await realpath(root),
+    catalogue: join(root, 'catalogue'),
+    catalogueLog: join(logs, 'catalogue.log'),
+    cataloguePassword: join(root, 'catalogue-password'),
+    accessKey: join(root, 'access-key.json'),
+    running: join(root, 'running.json'),
+    instances,
+    scratch,
+    binaries: join(root, 'binaries'),
   }
 }
 

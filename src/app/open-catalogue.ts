@@ -22,7 +22,6 @@ const PORT = 5432
 /** Where the running service's sockets are, for operator commands and for the next start. */
 interface Running {
   readonly socketRoot: string
-  readonly pid: number
 }
 
 export interface EmbeddedCatalogue extends AsyncDisposable {
@@ -58,41 +57,37 @@ export async function startCatalogue(
   )
   const socketRoot = await renewSocketRoot(folder)
   const socketDirectory = socketOf(socketRoot)
+  await using stack = new AsyncDisposableStack()
+  stack.defer(async () => {
+    await rm(folder.running, { force: true })
+    await rm(socketRoot, { recursive: true, force: true })
+  })
   const start = { directory: folder.catalogue, binaries, user, socketDirectory, port: PORT }
-  const server = await startPostgres(
-    { ...start, listen: 'socket', logFile: folder.catalogueLog },
-    signal,
+  const server = stack.use(
+    await startPostgres({ ...start, listen: 'socket', logFile: folder.catalogueLog }, signal),
   )
-  try {
-    const catalogue = await connect(socketDirectory, password, log)
-    const running: Running = { socketRoot, pid: server.pid }
-    await replaceFile(folder.running, JSON.stringify(running), 0o600, null)
-    return {
-      catalogue,
-      socketRoot,
-      exited: server.exited.then(({ logTail }) => logTail),
-      [Symbol.asyncDispose]: async () => {
-        await catalogue[Symbol.asyncDispose]()
-        await server[Symbol.asyncDispose]()
-        await rm(folder.running, { force: true })
-        await rm(socketRoot, { recursive: true, force: true })
-      },
-    }
-  } catch (error) {
-    await server[Symbol.asyncDispose]()
-    throw error
+  const catalogue = stack.use(await connect(socketDirectory, password, log))
+  const resources = stack.move()
+  return {
+    catalogue,
+    socketRoot,
+    exited: server.exited.then(({ logTail }) => logTail),
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
   }
 }
 
 /** Connects to the catalogue of the service that runs on this folder. */
 export async function joinCatalogue(folder: DataFolder, log: Logger): Promise<Catalogue> {
   const running = await readRunning(folder)
-  if (!running) {
-    throw new Fault('transient', `the service on ${folder.root} is not up yet, or going down`, {
-      hint: 'try again in a moment',
-    })
+  const password = await readPassword(folder.cataloguePassword)
+  try {
+    if (running) return await connect(socketOf(running.socketRoot), password, log)
+  } catch (error) {
+    if (systemCode(error) !== 'ENOENT' && systemCode(error) !== 'ECONNREFUSED') throw error
   }
-  return connect(socketOf(running.socketRoot), await readPassword(folder.cataloguePassword), log)
+  throw new Fault('transient', `the service on ${folder.root} is not up yet, or going down`, {
+    hint: 'try again in a moment',
+  })
 }
 
 function connect(host: string, password: Secret<string>, log: Logger): Promise<Catalogue> {
@@ -110,6 +105,8 @@ async function renewSocketRoot(folder: DataFolder): Promise<string> {
   if (old) await rm(old.socketRoot, { recursive: true, force: true })
   const socketRoot = await mkdtemp(join(tmpdir(), 'holdfast-'))
   await chmod(socketRoot, 0o711)
+  const running: Running = { socketRoot }
+  await replaceFile(folder.running, JSON.stringify(running), 0o600, null)
   return socketRoot
 }
 

@@ -1,18 +1,21 @@
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isoMilliseconds, machineNow } from '../base/clock.ts'
-import { Fault, invariant } from '../base/fault.ts'
+import { Fault, invariant, isFault } from '../base/fault.ts'
 import type { InstanceId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Sealer } from '../base/sealing.ts'
 import { createSealer } from '../base/sealing.ts'
+import { Secret } from '../base/secret.ts'
 import { findAccessKey, putOnlyAccessKey, takeNonce } from '../catalogue/access.ts'
 import type { Catalogue } from '../catalogue/database.ts'
 import { releaseAllLeases } from '../catalogue/leases.ts'
 import { localServersOf } from '../catalogue/local-servers.ts'
 import type { Queue } from '../catalogue/queue.ts'
 import { openQueue } from '../catalogue/queue.ts'
+import { readKeyCheck, recordKeyCheck } from '../catalogue/settings.ts'
 import type { Config } from '../config/config.ts'
+import { findPlaceProblems } from '../config/places.ts'
 import { readAccessKey, readSealingKey } from '../config/secrets.ts'
 import type { EngineParts } from '../engines/engine.ts'
 import { createPostgresLocalEngine } from '../engines/postgres/local-engine.ts'
@@ -66,14 +69,14 @@ export async function startService(
   signal: AbortSignal,
 ): Promise<Service> {
   await using stack = new AsyncDisposableStack()
-  const user = await resolveServerUser(config.serverUser, process.getuid?.() ?? -1)
+  const user = await checkPlaces(config)
   if (user) log.info('database servers run as another user', { user: user.name })
   const folder = await openDataFolder(config.dataDirectory, user !== null)
   const lock = stack.use(await lockDataFolder(folder))
   await emptyFolder(folder.scratch)
-  const sealer = createSealer(await readSealingKey(config.keyFile))
   const embedded = stack.use(await startCatalogue(folder, user, log, signal))
   const { catalogue, socketRoot } = embedded
+  const sealer = await openSealer(config.keyFile, catalogue)
   const clock = await openServiceClock(catalogue, developmentClock)
   reportClock(clock, log)
   const stores = stack.use(await openStores(config, folder, catalogue, log, signal))
@@ -116,6 +119,28 @@ export async function startService(
       log.info('service stopped')
     },
   }
+}
+
+/** Everything that is wrong with users, folders and files at once; else the server user. */
+async function checkPlaces(config: Config): Promise<ServerUser | null> {
+  const problems = [...(await findPlaceProblems(config))]
+  try {
+    const user = await resolveServerUser(config.serverUser, process.getuid?.() ?? -1)
+    if (problems.length === 0) return user
+  } catch (error) {
+    if (!isFault(error)) throw error
+    problems.push(`HOLDFAST_SERVER_USER: ${error.message}; ${error.hint ?? ''}`)
+  }
+  throw new Fault('unfit', `the configuration is wrong:\n  ${problems.join('\n  ')}`)
+}
+
+/** A missing key is made only while nothing was sealed; a changed one is refused at once. */
+async function openSealer(keyFile: string, catalogue: Catalogue): Promise<Sealer> {
+  const check = await catalogue.transaction(readKeyCheck)
+  const sealer = createSealer(await readSealingKey(keyFile, check === null))
+  if (check) sealer.open(check)
+  else await catalogue.transaction((tx) => recordKeyCheck(tx, sealer.seal(new Secret('holdfast'))))
+  return sealer
 }
 
 /** What a killed process left there is of no use to anyone. */

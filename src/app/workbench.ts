@@ -1,4 +1,3 @@
-import { stat } from 'node:fs/promises'
 import { Fault, isFault } from '../base/fault.ts'
 import type { BackupSetId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
@@ -19,7 +18,7 @@ import { verifyRepository } from '../jobs/verify-repository.ts'
 import type { ServerUser } from '../servers/server-user.ts'
 import { resolveServerUser } from '../servers/server-user.ts'
 import type { DataFolder } from './data-folder.ts'
-import { lockDataFolder, openDataFolder } from './data-folder.ts'
+import { isDataFolder, lockDataFolder, openDataFolder } from './data-folder.ts'
 import { joinCatalogue, startCatalogue } from './open-catalogue.ts'
 import { openStores } from './open-repository.ts'
 
@@ -48,8 +47,8 @@ export async function openWorkbench(
   log: Logger,
   signal: AbortSignal,
 ): Promise<Workbench> {
-  if ((await stat(config.dataDirectory).catch(() => null)) === null) {
-    throw new Fault('not-found', `there is no data folder ${config.dataDirectory}`, {
+  if (!(await isDataFolder(config.dataDirectory))) {
+    throw new Fault('not-found', `${config.dataDirectory} is no data folder`, {
       hint: 'set HOLDFAST_DATA to the folder that the service uses',
     })
   }
@@ -71,7 +70,7 @@ export async function openWorkbench(
       return verifyRepository(needs, reading, cancel)
     },
     connectionUrl: async (instanceId) => {
-      const sealer = createSealer(await readSealingKey(config.keyFile))
+      const sealer = createSealer(await readSealingKey(config.keyFile, false))
       return primaryUrl(await catalogue.transaction((tx) => localServersOf(tx, instanceId)), sealer)
     },
     advanceClock: (byMs) => catalogue.transaction((tx) => advanceClock(tx, byMs)),

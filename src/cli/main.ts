@@ -19,18 +19,20 @@ async function main(words: readonly string[]): Promise<number> {
     const command = await load()
     return (await command(rest, stopping.signal)) ?? 0
   } catch (error) {
-    return report(error, stopping.signal.aborted)
+    return report(error, stopping.signal)
   }
 }
 
-function report(error: unknown, stopped: boolean): number {
+function report(error: unknown, signal: AbortSignal): number {
   if (error instanceof UsageError) {
     process.stderr.write(`holdfast: ${error.message}\n\n${USAGE}`)
     return 2
   }
-  process.stderr.write(`holdfast: ${describeError(error)}\n`)
+  // A wait that was cut short says only that it was aborted; the signal's reason says by what.
+  const told = signal.aborted && error instanceof Error && error.name === 'AbortError'
+  process.stderr.write(`holdfast: ${describeError(told ? signal.reason : error)}\n`)
   if (error instanceof Fault && error.hint) process.stderr.write(`  ${error.hint}\n`)
-  return stopped ? 130 : 1
+  return signal.aborted ? 130 : 1
 }
 
 // The only place that ends the process: handles that libraries keep open must not keep it alive.

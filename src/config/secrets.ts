@@ -6,9 +6,17 @@ import { randomName } from '../base/ids.ts'
 import { SEALING_KEY_BYTES } from '../base/sealing.ts'
 import { Secret } from '../base/secret.ts'
 
-/** Reads the key that seals secrets at rest, making it (0600) at the first start. */
-export async function readSealingKey(file: string): Promise<Secret<Uint8Array>> {
-  const text = await readOrMake(file, () => `${randomBytes(SEALING_KEY_BYTES).toString('hex')}\n`)
+/**
+ * Reads the key that seals secrets at rest. It is made (0600) only where nothing can have been
+ * sealed yet; a missing one is a Fault otherwise.
+ */
+export async function readSealingKey(file: string, make: boolean): Promise<Secret<Uint8Array>> {
+  const text = await readOrMake(file, () => {
+    if (make) return `${randomBytes(SEALING_KEY_BYTES).toString('hex')}\n`
+    throw new Fault('not-found', `the key file ${file} is missing`, {
+      hint: 'HOLDFAST_KEY_FILE must be the file with which this data folder was made',
+    })
+  })
   const key = Buffer.from(text.trim(), 'hex')
   if (key.length !== SEALING_KEY_BYTES || text.trim().length !== 2 * SEALING_KEY_BYTES) {
     throw new Fault('corrupt', `${file} is no key: it must hold ${SEALING_KEY_BYTES} bytes in hex`)

@@ -122,10 +122,10 @@ export const RULES: readonly RuleRow[] = [
     rule: 'set-known',
     about: 'set',
     binds: ALWAYS,
-    judge: ({ set, id }) =>
+    judge: ({ set }) =>
       set && set.state !== 'deleted' && set.state !== 'writing'
         ? holds('the set is one of this instance')
-        : fails(`no backup set ${id} of this instance`, 'nothing'),
+        : fails('this instance has no such backup set', 'nothing'),
   },
   {
     rule: 'set-finished',

@@ -31,7 +31,11 @@ export async function holdPins<T>(
     [Symbol.asyncDispose]: async () => {
       done.abort()
       await renewing
-      await catalogue.transaction((tx) => releasePins(tx, holder))
+      await catalogue
+        .transaction((tx) => releasePins(tx, holder))
+        .catch(() => {
+          // The service has stopped meanwhile, and the catalogue with it: the lease runs out.
+        })
     },
   }
   return { value, pins }

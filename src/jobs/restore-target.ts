@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rename, rm, statfs, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm, rmdir, statfs, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { syncDirectory } from '../base/durable-file.ts'
 import { Fault, fileFault, systemCode } from '../base/fault.ts'
@@ -29,8 +29,9 @@ export async function claimTarget(
   contentBytes: number,
   lives: (holder: string) => Promise<boolean>,
 ): Promise<RestoreTarget> {
+  let made = false
   try {
-    await mkdir(directory, { recursive: true, mode: 0o700 })
+    made = (await mkdir(directory, { recursive: true, mode: 0o700 })) !== undefined
     await takeOver(directory, lives)
     await writeFile(join(directory, MARKER), holder, { flag: 'wx', mode: 0o600 })
   } catch (error) {
@@ -44,7 +45,9 @@ export async function claimTarget(
       finished = true
     },
     [Symbol.asyncDispose]: async () => {
-      if (!finished && (await readHolder(directory)) === holder) await empty(directory)
+      if (finished || (await readHolder(directory)) !== holder) return
+      await empty(directory)
+      if (made) await rmdir(directory)
     },
   }
   try {
@@ -53,6 +56,7 @@ export async function claimTarget(
     return target
   } catch (error) {
     await rm(join(directory, MARKER), { force: true })
+    if (made) await rmdir(directory)
     throw error
   }
 }

@@ -1,10 +1,11 @@
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { pause } from '../base/clock.ts'
 import { describeError, Fault, invariant, isFault } from '../base/fault.ts'
 import { lockInstance } from '../catalogue/instances.ts'
 import { countFailure, noteCause } from '../catalogue/jobs.ts'
 import { beginSet, failSet, recordSealed } from '../catalogue/series.ts'
-import type { BackupStream, SetDescription } from '../engines/engine.ts'
+import type { BackupStream, Engine, SetDescription } from '../engines/engine.ts'
 import type { SetWriter } from '../repository/repository.ts'
 import type { NewSet, SealedSet } from '../series/series.ts'
 import type { Job, Run, WorkerParts } from './job.ts'
@@ -12,6 +13,8 @@ import { removeAbandoned } from './purge-sets.ts'
 
 /** A backup that fails for a reason that may pass by itself is begun anew this often. */
 const FAILURES_MAX = 3
+const RUNNING_WAIT_MS = 60_000
+const RUNNING_PAUSE_MS = 500
 
 /**
  * One backup set, from the server's stream to the transaction that makes it exist. What fails or is
@@ -53,21 +56,39 @@ async function causeOfFailure(error: unknown, run: Run): Promise<string> {
 
 async function cleanUp(run: Run, parts: WorkerParts, cause: string): Promise<void> {
   run.report('cleaning up')
+  await rm(scratchOf(run, parts), { recursive: true, force: true })
   await removeAbandoned(run, parts, run.lastingSignal)
   const state = cause === 'cancelled on request' ? 'cancelled' : 'failed'
   await run.end({ state, cause }, async () => {})
   run.log.warn('backup failed', { cause })
 }
 
+/**
+ * After a start of the service a local instance's servers come up one by one, and a job taken up
+ * again must not fail for that. What is still not running afterwards fails by itself.
+ */
+async function waitUntilRunning(engine: Engine, run: Run, parts: WorkerParts): Promise<void> {
+  for (let waitedMs = 0; waitedMs < RUNNING_WAIT_MS; waitedMs += RUNNING_PAUSE_MS) {
+    const source = await parts.sourceOf(run.instanceId)
+    if ((await engine.probe(source, run.signal)).running) return
+    await pause(RUNNING_PAUSE_MS, run.signal)
+  }
+}
+
+function scratchOf(run: Run, parts: WorkerParts): string {
+  return join(parts.scratchDirectory, `backup-${run.instanceId}`)
+}
+
 async function writeSet(set: NewSet, run: Run, parts: WorkerParts): Promise<void> {
-  const scratchDirectory = join(parts.scratchDirectory, `backup-${run.instanceId}`)
+  const scratchDirectory = scratchOf(run, parts)
   await rm(scratchDirectory, { recursive: true, force: true })
   await mkdir(scratchDirectory, { recursive: true, mode: 0o700 })
   try {
-    const source = await parts.sourceOf(run.instanceId)
     const engine = parts.engines['PostgreSQL']?.engine
     invariant(engine, 'the engine of every instance is known')
     run.report('preparing')
+    await waitUntilRunning(engine, run, parts)
+    const source = await parts.sourceOf(run.instanceId)
     const label = `holdfast ${set.setId}`
     await using stream = await engine.openBackup(source, { scratchDirectory, label }, run.signal)
     await using writer = await parts.repository.writeSet(set, run.signal)

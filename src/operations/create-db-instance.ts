@@ -66,7 +66,7 @@ export const CreateDBInstance = defineOperation(
       throw refuse('InvalidParameter', 'ClientToken: 1–64 ASCII characters')
     }
     if (parameters.DryRun) return { DryRun: true, DryRunResult: true }
-    const asked = [parameters.Engine, EngineVersion, category, description].join('\n')
+    const asked = ['PostgreSQL', EngineVersion, category, description].join('\n')
     const hash = createHash('sha256').update(asked).digest('hex')
     const id = newInstanceId()
     return catalogue.transaction(async (tx) => {

@@ -18,6 +18,8 @@ export const DELETION_CODES = {
 
 export type DeletionCode = (typeof DELETION_CODES)[Rule]
 
+const ID_SHOWN_MAX = 64
+
 /** D1, D2 …: the rule's number in docs/spec/deletion.md is its place in the table. */
 export function ruleNumber(rule: Rule): string {
   return `D${RULES.findIndex((row) => row.rule === rule) + 1}`
@@ -25,6 +27,11 @@ export function ruleNumber(rule: Rule): string {
 
 /** What follows the vendor's sentence: which rule, of what, and the facts that decided it. */
 export function explain(finding: Finding, setId: string | null): string {
-  const subject = setId === null ? '' : `backup set ${setId}: `
+  const subject = setId === null ? '' : `backup set ${cut(setId)}: `
   return `Rule ${ruleNumber(finding.rule)} ${finding.rule}: ${subject}${finding.evidence}`
+}
+
+/** An ID of ours is short; what someone sends instead need not come back whole. */
+function cut(id: string): string {
+  return id.length > ID_SHOWN_MAX ? `${id.slice(0, ID_SHOWN_MAX)}…` : id
 }

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { chmod, mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
@@ -42,6 +42,7 @@ export class ServiceProcess implements AsyncDisposable {
     this.#reaper = reaper
     this.environment = {
       PATH: '/usr/bin:/bin',
+      TMPDIR: this.socketFolder,
       HOLDFAST_DATA: this.dataFolder,
       HOLDFAST_LISTEN: `127.0.0.1:${port}`,
       HOLDFAST_ACCESS_KEY_ID: 'testAccessKeyId',
@@ -56,6 +57,8 @@ export class ServiceProcess implements AsyncDisposable {
     const reaper = stack.use(startReaper())
     const port = await freePort()
     const service = new ServiceProcess(folder.path, port, stack.move(), reaper)
+    await mkdir(service.socketFolder)
+    await chmod(service.socketFolder, 0o711)
     try {
       await service.start()
       return service
@@ -63,6 +66,11 @@ export class ServiceProcess implements AsyncDisposable {
       await service[Symbol.asyncDispose]()
       throw error
     }
+  }
+
+  /** Where the service makes its folder for sockets: a short path, because theirs are limited. */
+  get socketFolder(): string {
+    return join(this.folder, 't')
   }
 
   get dataFolder(): string {
@@ -138,10 +146,12 @@ export class ServiceProcess implements AsyncDisposable {
     return reply.parsed as Reply
   }
 
-  /** A CLI command on this service's data folder and endpoint. */
-  async run(...words: readonly string[]): Promise<Finished> {
+  /** A CLI command on this service's data folder and endpoint, or with other variables, given last. */
+  async run(...given: readonly (string | Readonly<Record<string, string>>)[]): Promise<Finished> {
+    const words = given.filter((word) => typeof word === 'string')
+    const changed = given.find((word) => typeof word === 'object') ?? {}
     const child = spawn(process.execPath, [MAIN, ...words], {
-      env: this.environment,
+      env: { ...this.environment, ...changed },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     let stdout = ''

@@ -123,7 +123,7 @@ export function splitIds(list: string, instanceId: string): readonly string[] {
   const prefix = `${instanceId}:`
   const ids = list
     .split(',')
-    .map((piece) => piece.trim())
+    .map((piece) => piece.replace(/^[ \t\r\n]+|[ \t\r\n]+$/g, ''))
     .map((id) => (id.startsWith(prefix) ? id.slice(prefix.length) : id))
     .filter((id) => id !== '')
   return [...new Set(ids)]

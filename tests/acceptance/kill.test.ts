@@ -3,13 +3,13 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import pg from 'pg'
 import { pause } from '../../src/base/clock.ts'
+import { sizeOfFiles } from '../../src/base/folder-size.ts'
 import { locateBinaries } from '../../src/servers/binaries.ts'
 import { freePort } from '../../src/servers/free-port.ts'
 import { startPostgres } from '../../src/servers/postgres-server.ts'
 import { giveTreeToUser, resolveServerUser } from '../../src/servers/server-user.ts'
 import { type PseudoRandom, pseudoRandom } from '../../src/testing/pseudo-random.ts'
 import { itemsOf, type Reply, ServiceProcess, until } from '../../src/testing/service-process.ts'
-import { sizeOfFiles } from '../../src/base/folder-size.ts'
 
 /** `HOLDFAST_SEED=n` chooses the moments; `HOLDFAST_KILLS=n` how many there are. */
 const SEED = Number(process.env['HOLDFAST_SEED'] ?? 1 + (process.pid % 1000))

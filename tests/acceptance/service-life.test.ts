@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { mkdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { itemsOf, type Reply, ServiceProcess, until } from '../../src/testing/service-process.ts'
 import { sizeOfFiles } from '../../src/base/folder-size.ts'
+import { itemsOf, type Reply, ServiceProcess, until } from '../../src/testing/service-process.ts'
 
 let service: ServiceProcess
 let pair: string

@@ -59,6 +59,8 @@ export function openPool(connection: Connection, onError: (error: Error) => void
   const pool = new pg.Pool({ ...connectionOptions(connection), max: 12, types })
   // An idle connection that dies (the server restarts) must not end the process.
   pool.on('error', onError)
+  // Nor must one in use: its statement is rejected as well, and its user hears of it there.
+  pool.on('connect', (client) => client.on('error', () => {}))
   return pool
 }
 

@@ -80,7 +80,7 @@ async function askPrimary(endpoint: Endpoint, signal: AbortSignal): Promise<Prim
   } catch (error) {
     signal.throwIfAborted()
     if (error instanceof Fault && error.kind !== 'transient') throw error
-    throw new Fault('unfit', `the primary ${endpoint.node} does not answer`, { cause: error })
+    throw new Fault('transient', `the primary ${endpoint.node} does not answer`, { cause: error })
   }
 }
 

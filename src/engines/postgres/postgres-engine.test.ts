@@ -372,7 +372,8 @@ describe('a change of roles', () => {
     const options = { scratchDirectory: await host.folder('scratch'), label: 'refused' }
     await assert.rejects(
       host.engine.openBackup(pair(), options, signal),
-      (error) => isFault(error, 'unfit') && /primary node-1 does not answer/.test(error.message),
+      (error) =>
+        isFault(error, 'transient') && /primary node-1 does not answer/.test(error.message),
     )
     const probe = await host.engine.probe(pair(), signal)
     assert.equal(probe.running, false)

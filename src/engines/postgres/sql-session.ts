@@ -1,3 +1,4 @@
+import { Socket } from 'node:net'
 import pg from 'pg'
 import type { Endpoint } from '../engine.ts'
 import { clientFault } from './server-fault.ts'
@@ -22,7 +23,9 @@ export async function withSession<T>(
   work: (session: SqlSession) => Promise<T>,
 ): Promise<T> {
   signal.throwIfAborted()
+  const socket = new Socket()
   const client = new pg.Client({
+    stream: () => socket,
     host: endpoint.host,
     port: endpoint.port,
     user: endpoint.user,
@@ -36,7 +39,8 @@ export async function withSession<T>(
   })
   // A lost connection is reported by the statement that runs, or by the next one.
   client.on('error', () => undefined)
-  const cut = () => void client.end().catch(() => undefined)
+  // Not `client.end()`: while it connects the package would then never answer.
+  const cut = () => socket.destroy()
   signal.addEventListener('abort', cut, { once: true })
   try {
     await client.connect()
@@ -49,6 +53,7 @@ export async function withSession<T>(
   } finally {
     signal.removeEventListener('abort', cut)
     // What matters has been answered; a connection that cannot be closed in order is lost anyway.
-    await client.end().catch(() => undefined)
+    if (!socket.destroyed) await client.end().catch(() => undefined)
+    socket.destroy()
   }
 }
