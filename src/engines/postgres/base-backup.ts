@@ -48,7 +48,6 @@ export class BaseBackup {
       'WAL false',
       "MANIFEST 'yes'",
       "MANIFEST_CHECKSUMS 'SHA256'",
-      'TABLESPACE_MAP true',
     ]
     this.#events = connection.run(`BASE_BACKUP (${options.join(', ')})`)
   }
@@ -106,8 +105,9 @@ export class BaseBackup {
     }
     const prefix = oid === undefined ? '' : `pg_tblspc/${oid}/`
     for await (const entry of readTar(this.#archiveBytes(), prefix, this.#seen)) {
-      // Each tablespace made its place before base.tar, which has pg_tblspc as well.
-      if (entry.kind !== 'directory' || !this.#directories.has(entry.path)) yield entry
+      // Each tablespace has made its place before base.tar, which has pg_tblspc as well, and in it a
+      // link to where the tablespace is on its own host.
+      if (entry.kind === 'file' || !this.#directories.has(entry.path)) yield entry
     }
   }
 

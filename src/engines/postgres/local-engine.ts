@@ -12,7 +12,7 @@ import type { Endpoint, EngineState, LocalEngine, LocalServerPlan } from '../eng
 import { openPostgresBackup } from './backup-stream.ts'
 import { inPlaceTablespaces, removeOldHomeFiles, rewriteAutoConf } from './configuration.ts'
 import { passfileOf, writePassfile } from './passfile.ts'
-import { keepTablespacesInside } from './restored.ts'
+import { requireTablespaces } from './restored.ts'
 import { withSession } from './sql-session.ts'
 
 /** What of this host the local servers use. */
@@ -82,7 +82,7 @@ async function createStandby(
     await ensureSlot(primary, slotOf(plan), signal)
     const state = await copyPrimary(primary, draft, scratchDirectory, signal)
     await removeOldHomeFiles(draft)
-    await keepTablespacesInside(draft, state)
+    await requireTablespaces(draft, state)
     await rewriteAutoConf(draft, inPlaceTablespaces(state), () => false, host.user)
     await writeFile(join(draft, 'standby.signal'), '', { mode: 0o600, flush: true })
     await giveTreeToUser(draft, host.user)

@@ -1,4 +1,4 @@
-import { readdir, rm, stat } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { syncDirectory } from '../../base/durable-file.ts'
 import { Fault, fileFault } from '../../base/fault.ts'
@@ -6,7 +6,6 @@ import type { EngineState } from '../engine.ts'
 import { addMissingConfiguration, makeIndependent, removeOldHomeFiles } from './configuration.ts'
 
 /** Made by the server for restores that put tablespaces back to their old places. */
-export const TABLESPACE_MAP = 'tablespace_map'
 
 /**
  * Turns a directory with the files of a set into an independent server: no standby, no archiving,
@@ -24,7 +23,7 @@ export async function preparePostgres(
     const { uid, gid } = await stat(directory)
     const owner = process.getuid?.() === 0 ? { uid, gid } : null
     await removeOldHomeFiles(directory)
-    await keepTablespacesInside(directory, state)
+    await requireTablespaces(directory, state)
     await addMissingConfiguration(directory, owner)
     await makeIndependent(directory, state, owner)
     await syncDirectory(directory)
@@ -33,11 +32,8 @@ export async function preparePostgres(
   }
 }
 
-/**
- * With `tablespace_map` in place the server would link each tablespace to the path it had on the
- * database host; without it the directories in `pg_tblspc` are the tablespaces.
- */
-export async function keepTablespacesInside(
+/** The directories in `pg_tblspc` are the tablespaces; a set without one of them cannot be started. */
+export async function requireTablespaces(
   directory: string,
   state: Pick<EngineState, 'tablespaces'>,
 ): Promise<void> {
@@ -46,5 +42,4 @@ export async function keepTablespacesInside(
     if (present.has(String(oid))) continue
     throw new Fault('corrupt', `the tablespace ${oid} is not in ${directory}/pg_tblspc`)
   }
-  await rm(join(directory, TABLESPACE_MAP), { force: true })
 }

@@ -13,7 +13,6 @@ import {
   throwIfWrong,
   type WalRange,
 } from './manifest.ts'
-import { TABLESPACE_MAP } from './restored.ts'
 
 /** What `pg_verifybackup` passes over: the manifest, and files that a restore changes. */
 const PASSED_OVER: ReadonlySet<string> = new Set([
@@ -65,7 +64,7 @@ async function checkFile(
 ): Promise<string | null> {
   if (PASSED_OVER.has(path)) return null
   const facts = await stat(join(directory, path)).catch(() => null)
-  if (facts === null) return path === TABLESPACE_MAP ? null : `${path} is missing`
+  if (facts === null) return `${path} is missing`
   if (facts.size !== expected.sizeBytes) {
     return `${path} has ${facts.size} bytes instead of ${expected.sizeBytes}`
   }
