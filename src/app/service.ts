@@ -61,7 +61,10 @@ interface Parts {
   readonly log: Logger
 }
 
-/** Everything `serve` runs; disposing drains and stops all of it, in reverse order. */
+/**
+ * Everything `serve` runs, on a configuration that `findProblems` finds nothing wrong with;
+ * disposing drains and stops all of it, in reverse order.
+ */
 export async function startService(
   config: Config,
   developmentClock: boolean,
@@ -69,7 +72,7 @@ export async function startService(
   signal: AbortSignal,
 ): Promise<Service> {
   await using stack = new AsyncDisposableStack()
-  const user = await checkPlaces(config)
+  const user = await resolveServerUser(config.serverUser, process.getuid?.() ?? -1)
   if (user) log.info('database servers run as another user', { user: user.name })
   const folder = await openDataFolder(config.dataDirectory, user !== null)
   const lock = stack.use(await lockDataFolder(folder))
@@ -121,17 +124,16 @@ export async function startService(
   }
 }
 
-/** Everything that is wrong with users, folders and files at once; else the server user. */
-async function checkPlaces(config: Config): Promise<ServerUser | null> {
+/** What is wrong with the users, folders and files that the configuration names; all of it. */
+export async function findProblems(config: Config): Promise<readonly string[]> {
   const problems = [...(await findPlaceProblems(config))]
   try {
-    const user = await resolveServerUser(config.serverUser, process.getuid?.() ?? -1)
-    if (problems.length === 0) return user
+    await resolveServerUser(config.serverUser, process.getuid?.() ?? -1)
   } catch (error) {
     if (!isFault(error)) throw error
     problems.push(`HOLDFAST_SERVER_USER: ${error.message}; ${error.hint ?? ''}`)
   }
-  throw new Fault('unfit', `the configuration is wrong:\n  ${problems.join('\n  ')}`)
+  return problems
 }
 
 /** A missing key is made only while nothing was sealed; a changed one is refused at once. */

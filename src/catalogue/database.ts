@@ -29,9 +29,11 @@ const DEADLOCK_RETRIES_MAX = 5
 
 /** Connects and brings the schema up to date; refuses a schema newer than this code knows. */
 export async function openCatalogue(connection: Connection, log: Logger): Promise<Catalogue> {
-  const pool = openPool(connection, (error) =>
-    log.warn('catalogue connection lost', { error: error.message }),
-  )
+  let closing = false
+  const pool = openPool(connection, (error) => {
+    // Connections are still closing when the server is told to stop.
+    if (!closing) log.warn('catalogue connection lost', { error: error.message })
+  })
   const kysely = openKysely(pool)
   try {
     await migrate(kysely)
@@ -45,7 +47,10 @@ export async function openCatalogue(connection: Connection, log: Logger): Promis
     ping: async () => {
       await sql`select 1`.execute(kysely)
     },
-    [Symbol.asyncDispose]: async () => kysely.destroy(),
+    [Symbol.asyncDispose]: async () => {
+      closing = true
+      await kysely.destroy()
+    },
   }
 }
 

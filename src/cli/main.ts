@@ -9,7 +9,7 @@ async function main(words: readonly string[]): Promise<number> {
     process.on(name, () => stopping.abort(new Fault('cancelled', `stopped by ${name}`)))
   }
   const [name = 'help', ...rest] = words
-  if (name === 'help' || name === '--help' || name === '-h') {
+  if (name === 'help' || words.some((word) => word === '--help' || word === '-h')) {
     process.stdout.write(USAGE)
     return words.length === 0 ? 2 : 0
   }

@@ -1,13 +1,21 @@
 import { Fault } from '../base/fault.ts'
 import { createLogger, type Logger } from '../base/logger.ts'
-import { type Config, loadConfig } from '../config/config.ts'
+import { type Config, type Loaded, loadConfig } from '../config/config.ts'
 import { readEnvironment } from '../config/environment.ts'
+
+export function loadedConfig(): Loaded {
+  return loadConfig(readEnvironment(), process.cwd(), process.getuid?.() === 0)
+}
 
 /** The configuration, or a Fault that names every problem with it. */
 export function requireConfig(): Config {
-  const loaded = loadConfig(readEnvironment(), process.cwd(), process.getuid?.() === 0)
+  const loaded = loadedConfig()
   if (loaded.ok) return loaded.config
-  throw new Fault('unfit', `the configuration is wrong:\n  ${loaded.problems.join('\n  ')}`)
+  throw configFault(loaded.problems)
+}
+
+export function configFault(problems: readonly string[]): Fault {
+  return new Fault('unfit', `the configuration is wrong:\n  ${problems.join('\n  ')}`)
 }
 
 /** Operator commands print results on stdout, so their log goes to stderr. */

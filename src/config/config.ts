@@ -15,9 +15,10 @@ export interface Config {
   readonly serverUser: string | null
 }
 
+/** `ok: false`: the configuration must not be used, only looked at for what else is wrong with it. */
 export type Loaded =
   | { readonly ok: true; readonly config: Config }
-  | { readonly ok: false; readonly problems: readonly string[] }
+  | { readonly ok: false; readonly config: Config; readonly problems: readonly string[] }
 
 const LOOPBACK = new Set(['127.0.0.1', '::1', 'localhost'])
 
@@ -49,7 +50,7 @@ export function loadConfig(environment: Environment, directory: string, root: bo
     region,
     serverUser: environment.HOLDFAST_SERVER_USER || null,
   }
-  return problems.length > 0 ? { ok: false, problems } : { ok: true, config }
+  return problems.length > 0 ? { ok: false, config, problems } : { ok: true, config }
 }
 
 function readDataDirectory(

@@ -1,5 +1,4 @@
 import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdir, rename, rm, stat, unlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { replaceFile, syncDirectory } from '../base/durable-file.ts'
@@ -116,7 +115,13 @@ async function runInitdb(
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       complaint = `${complaint}${text}`.slice(-4096)
     })
-    const [code]: unknown[] = await once(child, 'close')
+    let failure: unknown = null
+    child.once('error', (error) => {
+      failure = error
+    })
+    // Also after an abort: until it has ended the program may still write into the directory.
+    const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
+    if (failure !== null) throw failure
     if (code !== 0) throw new Fault('unfit', `initdb failed (${code}): ${complaint.trim()}`)
   } finally {
     await unlink(passwordFile)

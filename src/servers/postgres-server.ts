@@ -83,7 +83,9 @@ class PostgresServer implements RunningServer {
       // A log that cannot be trimmed now is tried again in a minute; the server is unaffected.
       trimLog(start.logFile).catch(() => undefined)
     }, TRIM_EVERY_MS).unref()
-    this.exited = once(child, 'exit').then(async ([code]: (number | null)[]) => {
+    const gone = child.exitCode !== null || child.signalCode !== null
+    const exit = gone ? Promise.resolve([child.exitCode]) : once(child, 'exit')
+    this.exited = exit.then(async ([code]: (number | null)[]) => {
       clearInterval(this.#trimming)
       return { code: code ?? null, logTail: await this.readLogTail() }
     })

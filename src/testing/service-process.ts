@@ -115,7 +115,8 @@ export class ServiceProcess implements AsyncDisposable {
   async stop(how: 'SIGTERM' | 'SIGKILL'): Promise<number | null> {
     const child = this.#child
     this.#child = null
-    if (!child || child.exitCode !== null) return child?.exitCode ?? null
+    if (!child || child.exitCode !== null || child.signalCode !== null)
+      return child?.exitCode ?? null
     const exited = once(child, 'exit')
     child.kill(how)
     const [code] = await exited

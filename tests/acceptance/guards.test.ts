@@ -127,8 +127,9 @@ test('all that is wrong with users, folders and files is told at once', async ()
     HOLDFAST_STORAGE: file,
     HOLDFAST_KEY_FILE: file,
     HOLDFAST_SERVER_USER: 'nobody-of-that-name',
+    HOLDFAST_REGION: 'Not A Region',
   })
-  for (const name of ['STORAGE', 'KEY_FILE', 'SERVER_USER']) {
+  for (const name of ['REGION', 'STORAGE', 'KEY_FILE', 'SERVER_USER']) {
     assert.match(told, new RegExp(`HOLDFAST_${name}`))
   }
 })

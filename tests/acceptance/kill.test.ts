@@ -13,7 +13,7 @@ import { itemsOf, type Reply, ServiceProcess, until } from '../../src/testing/se
 
 /** `HOLDFAST_SEED=n` chooses the moments; `HOLDFAST_KILLS=n` how many there are. */
 const SEED = Number(process.env['HOLDFAST_SEED'] ?? 1 + (process.pid % 1000))
-const KILLS = Number(process.env['HOLDFAST_KILLS'] ?? 8)
+const KILLS = Number(process.env['HOLDFAST_KILLS'] ?? 6)
 
 let service: ServiceProcess
 let pair: string

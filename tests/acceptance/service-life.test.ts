@@ -103,7 +103,7 @@ test('SIGKILL leaves servers running, and the next start takes over from them', 
 test('a cancelled backup leaves a failed run with its cause, no set and no bytes', async () => {
   await until(() => service.isRunning(pair), 'the pair runs')
   await query(
-    'create table big as select g, md5(g::text) a, md5((g+1)::text) b from generate_series(1, 900000) g',
+    'create table big as select g, md5(g::text) a, md5((g+1)::text) b from generate_series(1, 3000000) g',
   )
   const before = await sizeOfFiles(service.storageFolder)
   const { BackupJobId } = await service.ask('CreateBackup', { DBInstanceId: pair })
