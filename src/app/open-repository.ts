@@ -7,13 +7,7 @@ import { createLedger, isHeaderRecorded, recordHeader } from '../catalogue/ledge
 import { readRepositoryId, recordRepositoryId } from '../catalogue/settings.ts'
 import type { Config } from '../config/config.ts'
 import { openCodecPool } from '../repository/codec-pool.ts'
-import type { HeaderObject } from '../repository/header.ts'
-import {
-  assertHeld,
-  HEADER_OBJECT,
-  initialiseRepository,
-  readHeader,
-} from '../repository/header.ts'
+import { assertHeld, HEADER_OBJECT, initialiseRepository } from '../repository/header.ts'
 import { openRepository } from '../repository/open-repository.ts'
 import type { Repository } from '../repository/repository.ts'
 import { openFileStorage } from '../storage/file-storage.ts'
@@ -38,8 +32,7 @@ export async function openStores(
 ): Promise<Stores> {
   await using stack = new AsyncDisposableStack()
   const storage = stack.use(await openFileStorage(config.storageDirectory))
-  const header = await findHeader(storage, catalogue, signal)
-  await catalogue.transaction((tx) => recordHeader(tx, header.name, header.objectBytes))
+  await ensureRepository(storage, catalogue, signal)
   const threads = Math.min(CODEC_THREADS_MAX, availableParallelism())
   const codec = stack.use(openCodecPool({ threads, slots: 2 * threads }))
   const repository = stack.use(
@@ -53,23 +46,21 @@ export async function openStores(
 }
 
 /**
- * The header of the repository that this catalogue is tied to. It is made at the first start only,
- * in a storage that holds nothing: a catalogue that does not know what is there would give names
- * out a second time. Its ID is recorded before it is written, so a killed first start goes on.
+ * Sees that the storage holds the repository that this catalogue is tied to. It is made at the first
+ * start only, in a storage that holds nothing: a catalogue that does not know what is there would
+ * give names out a second time. Its ID is recorded before it is written, so a killed first start
+ * goes on.
  */
-async function findHeader(
+async function ensureRepository(
   storage: Storage,
   catalogue: Catalogue,
   signal: AbortSignal,
-): Promise<HeaderObject> {
+): Promise<void> {
   const { known, made } = await catalogue.transaction(async (tx) => ({
     known: await readRepositoryId(tx),
     made: await isHeaderRecorded(tx),
   }))
-  if (known !== null && made) {
-    await assertHeld(storage, known, signal)
-    return readHeader(storage, signal)
-  }
+  if (known !== null && made) return assertHeld(storage, known, signal)
   const id = known ?? randomUUID()
   for await (const { name } of storage.list('', signal)) {
     if (known !== null && name === HEADER_OBJECT) break
@@ -82,7 +73,7 @@ async function findHeader(
   if ((await storage.size(HEADER_OBJECT, signal)) === null) {
     await storage.remove([HEADER_OBJECT], signal)
   }
-  const header = await initialiseRepository(storage, id, signal)
+  const { name, objectBytes } = await initialiseRepository(storage, id, signal)
   await assertHeld(storage, id, signal)
-  return header
+  await catalogue.transaction((tx) => recordHeader(tx, name, objectBytes))
 }

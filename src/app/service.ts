@@ -25,6 +25,7 @@ import type { WorkerParts } from '../jobs/job.ts'
 import { createLocalServers, endpointOf } from '../jobs/local-servers.ts'
 import { startWorker } from '../jobs/worker.ts'
 import { OPERATIONS } from '../operations/all.ts'
+import { HEADER_OBJECT } from '../repository/header.ts'
 import { freePort } from '../servers/free-port.ts'
 import type { ServerUser } from '../servers/server-user.ts'
 import { resolveServerUser } from '../servers/server-user.ts'
@@ -240,7 +241,7 @@ function serveWire({ config, catalogue, queue, clock, stores, sealer, log }: Par
       {
         name: 'storage',
         check: async (signal) => {
-          const size = await stores.storage.size('repository.json', signal)
+          const size = await stores.storage.size(HEADER_OBJECT, signal)
           invariant(size !== null, 'the repository header is there')
         },
       },

@@ -20,7 +20,7 @@ export interface DuePack {
   readonly keep: Uint8Array | null
 }
 
-/** Objects that nothing needs any more, manifests before packs; their rows stay until they are gone. */
+/** Objects that nothing needs any more; their rows stay until they are gone. */
 export async function abandonedObjects(
   tx: Transaction,
   instanceId: InstanceId,
@@ -28,7 +28,7 @@ export async function abandonedObjects(
   const { rows } = await sql<{ name: string }>`
     select o.name from object o join series s using (series)
     where s.instance_id = ${instanceId} and o.state = 'abandoned'
-    order by o.kind = 'manifest' desc, o.name`.execute(sqlOf(tx))
+    order by o.name`.execute(sqlOf(tx))
   return rows.map((row) => row.name)
 }
 

@@ -53,7 +53,7 @@ export interface Subject {
 }
 
 /** With log backup off no restore to a time is possible and any set older than this may go. */
-export const AGE_WITHOUT_LOGS_DAYS = 7
+const AGE_WITHOUT_LOGS_DAYS = 7
 
 interface RuleRow {
   readonly rule: Rule
@@ -155,23 +155,21 @@ export const RULES: readonly RuleRow[] = [
 
 /** One set alone, as StoreStatus shows it. */
 export function judgeSet(subject: Subject, cause: Cause): Verdict {
-  const findings: Finding[] = []
-  for (const { rule, judge } of binding(cause)) {
-    const finding = { rule, ...judge(subject) }
-    findings.push(finding)
-    // Later rules speak of things that an earlier one has found missing.
-    if (!finding.holds) return { findings, refusal: finding }
-  }
-  return { findings, refusal: null }
+  return judgeBy(binding(cause), subject)
 }
 
 /** The instance's rules alone; they come before any look at the sets that a request names. */
 export function judgeInstance(instance: Instance | null, now: Instant, cause: Cause): Verdict {
-  const subject: Subject = { instance, policy: null, id: '', set: null, now }
+  const rows = binding(cause).filter((row) => row.about === 'instance')
+  return judgeBy(rows, { instance, policy: null, id: '', set: null, now })
+}
+
+function judgeBy(rows: readonly RuleRow[], subject: Subject): Verdict {
   const findings: Finding[] = []
-  for (const { rule, judge } of binding(cause).filter((row) => row.about === 'instance')) {
+  for (const { rule, judge } of rows) {
     const finding = { rule, ...judge(subject) }
     findings.push(finding)
+    // Later rules speak of things that an earlier one has found missing.
     if (!finding.holds) return { findings, refusal: finding }
   }
   return { findings, refusal: null }

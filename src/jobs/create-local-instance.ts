@@ -14,7 +14,7 @@ import { countFailure } from '../catalogue/jobs.ts'
 import type { LocalServerRecord } from '../catalogue/local-servers.ts'
 import { insertLocalServer, localServersOf, moveLocalServer } from '../catalogue/local-servers.ts'
 import type { LocalEngine } from '../engines/engine.ts'
-import type { Job, Run, WorkerParts } from './job.ts'
+import { type Job, postgresOf, type Run, type WorkerParts } from './job.ts'
 import { endpointOf, planOf } from './local-servers.ts'
 
 const FAILURES_MAX = 3
@@ -32,7 +32,7 @@ export const createLocalInstance: Job<'create-local-instance'> = async (
   run,
   parts,
 ) => {
-  const local = parts.engines['PostgreSQL']?.local
+  const { local } = postgresOf(parts)
   invariant(local, 'PostgreSQL runs locally')
   try {
     await createServers(local, run, parts)
@@ -72,8 +72,7 @@ async function createServers(local: LocalEngine, run: Run, parts: WorkerParts): 
 
 /** Also waits until the standby streams, so that the first backup can come from it. */
 async function waitUntilReady(run: Run, parts: WorkerParts): Promise<void> {
-  const engine = parts.engines['PostgreSQL']?.engine
-  invariant(engine, 'PostgreSQL is known')
+  const { engine } = postgresOf(parts)
   const source = await parts.sourceOf(run.instanceId)
   for (let tries = 0; ; tries += 1) {
     const { running, findings } = await engine.probe(source, run.signal)

@@ -1,5 +1,5 @@
 import { pause } from '../base/clock.ts'
-import { describeError, invariant } from '../base/fault.ts'
+import { describeError } from '../base/fault.ts'
 import type { InstanceId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import { forgetNonces } from '../catalogue/access.ts'
@@ -10,7 +10,7 @@ import { runUnderLease } from '../catalogue/leases.ts'
 import { instancesDueForReclaim } from '../catalogue/reclaim.ts'
 import type { Instance, InstanceStatus } from '../domain/instance.ts'
 import { purgeRequest } from '../domain/job.ts'
-import type { WorkerParts } from './job.ts'
+import { postgresOf, type WorkerParts } from './job.ts'
 
 const TICK_MS = 2_000
 const WATCH_MS = 2_000
@@ -119,8 +119,7 @@ async function probe(
   signal: AbortSignal,
 ): Promise<Probed> {
   try {
-    const engine = parts.engines['PostgreSQL']?.engine
-    invariant(engine, 'the engine of every instance is known')
+    const { engine } = postgresOf(parts)
     const { running, findings } = await engine.probe(await parts.sourceOf(id), signal)
     return { status: running ? 'Running' : 'Stopped', findings }
   } catch (error) {

@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts'
+import { invariant } from '../base/fault.ts'
 import type { InstanceId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Sealer } from '../base/sealing.ts'
@@ -59,3 +60,10 @@ export type Job<K extends JobKind> = (
 
 /** A handler for every kind, or it does not compile. */
 export type Jobs = { readonly [K in JobKind]: Job<K> }
+
+/** The one engine so far, which every instance has. */
+export function postgresOf(parts: Pick<WorkerParts, 'engines'>): EngineParts {
+  const postgres = parts.engines['PostgreSQL']
+  invariant(postgres, 'the engine of every instance is known')
+  return postgres
+}

@@ -1,18 +1,20 @@
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pause } from '../base/clock.ts'
-import { describeError, Fault, invariant, isFault } from '../base/fault.ts'
+import { describeError, Fault, isFault } from '../base/fault.ts'
 import { lockInstance } from '../catalogue/instances.ts'
 import { countFailure, noteCause } from '../catalogue/jobs.ts'
 import { beginSet, failSet, recordSealed } from '../catalogue/series.ts'
-import type { BackupStream, Engine, SetDescription } from '../engines/engine.ts'
+import type { BackupStream, Engine, SetDescription, Source } from '../engines/engine.ts'
 import type { SetWriter } from '../repository/repository.ts'
 import type { NewSet, SealedSet } from '../series/series.ts'
-import type { Job, Run, WorkerParts } from './job.ts'
+import { type Job, postgresOf, type Run, type WorkerParts } from './job.ts'
 import { removeAbandoned } from './purge-sets.ts'
 
 /** A backup that fails for a reason that may pass by itself is begun anew this often. */
 const FAILURES_MAX = 3
+/** The cause of a run that was cancelled; also what tells it from one that failed. */
+const CANCELLED = 'cancelled on request'
 const RUNNING_WAIT_MS = 60_000
 const RUNNING_PAUSE_MS = 500
 
@@ -45,7 +47,7 @@ export const takeBackup: Job<'take-backup'> = async ({ mode }, run, parts) => {
 async function causeOfFailure(error: unknown, run: Run): Promise<string> {
   const reason: unknown = run.signal.aborted ? run.signal.reason : null
   if (isFault(error, 'superseded')) throw error
-  if (isFault(reason, 'cancelled')) return 'cancelled on request'
+  if (isFault(reason, 'cancelled')) return CANCELLED
   if (reason !== null) throw reason
   if (isFault(error, 'transient')) {
     const failures = await run.transaction((tx) => countFailure(tx, run.attempt))
@@ -58,7 +60,7 @@ async function cleanUp(run: Run, parts: WorkerParts, cause: string): Promise<voi
   run.report('cleaning up')
   await rm(scratchOf(run, parts), { recursive: true, force: true })
   await removeAbandoned(run, parts, run.lastingSignal)
-  const state = cause === 'cancelled on request' ? 'cancelled' : 'failed'
+  const state = cause === CANCELLED ? 'cancelled' : 'failed'
   await run.end({ state, cause }, async () => {})
   run.log.warn('backup failed', { cause })
 }
@@ -67,10 +69,12 @@ async function cleanUp(run: Run, parts: WorkerParts, cause: string): Promise<voi
  * After a start of the service a local instance's servers come up one by one, and a job taken up
  * again must not fail for that. What is still not running afterwards fails by itself.
  */
-async function waitUntilRunning(engine: Engine, run: Run, parts: WorkerParts): Promise<void> {
-  for (let waitedMs = 0; waitedMs < RUNNING_WAIT_MS; waitedMs += RUNNING_PAUSE_MS) {
+async function awaitSource(engine: Engine, run: Run, parts: WorkerParts): Promise<Source> {
+  for (let waitedMs = 0; ; waitedMs += RUNNING_PAUSE_MS) {
+    // Asked for each time: a server may have moved to another port.
     const source = await parts.sourceOf(run.instanceId)
-    if ((await engine.probe(source, run.signal)).running) return
+    if (waitedMs >= RUNNING_WAIT_MS) return source
+    if ((await engine.probe(source, run.signal)).running) return source
     await pause(RUNNING_PAUSE_MS, run.signal)
   }
 }
@@ -84,16 +88,14 @@ async function writeSet(set: NewSet, run: Run, parts: WorkerParts): Promise<void
   await rm(scratchDirectory, { recursive: true, force: true })
   await mkdir(scratchDirectory, { recursive: true, mode: 0o700 })
   try {
-    const engine = parts.engines['PostgreSQL']?.engine
-    invariant(engine, 'the engine of every instance is known')
+    const { engine } = postgresOf(parts)
     run.report('preparing')
-    await waitUntilRunning(engine, run, parts)
-    const source = await parts.sourceOf(run.instanceId)
+    const source = await awaitSource(engine, run, parts)
     const label = `holdfast ${set.setId}`
     await using stream = await engine.openBackup(source, { scratchDirectory, label }, run.signal)
     await using writer = await parts.repository.writeSet(set, run.signal)
-    if (stream.findings.length > 0)
-      run.log.warn('standby passed over', { findings: stream.findings })
+    const { findings } = stream
+    if (findings.length > 0) run.log.warn('standby passed over', { findings })
     const description = await copyEntries(stream, writer, run)
     run.report('checking', writer.progress.contentBytes, stream.estimatedBytes)
     const sealed = await writer.seal(Buffer.from(JSON.stringify(description)), run.signal)

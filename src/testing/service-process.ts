@@ -174,6 +174,13 @@ export class ServiceProcess implements AsyncDisposable {
     return stdout.trimEnd()
   }
 
+  /** Creates a local PostgreSQL instance, of the default category if none is named; gives its ID. */
+  createInstance(category?: 'HighAvailability' | 'Basic'): Promise<string> {
+    const engine = ['--engine', 'PostgreSQL', '--engine-version', '18']
+    const named = category === undefined ? [] : ['--category', category]
+    return this.succeed('instance', 'create', ...engine, ...named)
+  }
+
   /** One statement on a local instance's primary, over a connection of its own. */
   async query(instanceId: string, text: string): Promise<Record<string, unknown>[]> {
     const url = await this.succeed('instance', 'connect', instanceId)

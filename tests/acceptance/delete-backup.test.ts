@@ -14,19 +14,8 @@ let basicSet: string
 
 before(async () => {
   service = await ServiceProcess.open('delete-backup')
-  const create = (category: string) =>
-    service.succeed(
-      'instance',
-      'create',
-      '--engine',
-      'PostgreSQL',
-      '--engine-version',
-      '18',
-      '--category',
-      category,
-    )
-  pair = await create('HighAvailability')
-  basic = await create('Basic')
+  pair = await service.createInstance('HighAvailability')
+  basic = await service.createInstance('Basic')
   const sql = new pg.Client({
     connectionString: await service.succeed('instance', 'connect', pair),
   })

@@ -11,8 +11,7 @@ let set: string
 
 before(async () => {
   service = await ServiceProcess.open('guards')
-  const words = ['--engine', 'PostgreSQL', '--engine-version', '18', '--category', 'Basic']
-  basic = await service.succeed('instance', 'create', ...words)
+  basic = await service.createInstance('Basic')
   await service.query(
     basic,
     'create table t as select g, md5(g::text) x from generate_series(1, 500000) g',

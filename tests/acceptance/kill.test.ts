@@ -22,14 +22,7 @@ const expected = new Map<string, string>()
 
 before(async () => {
   service = await ServiceProcess.open('kill')
-  pair = await service.succeed(
-    'instance',
-    'create',
-    '--engine',
-    'PostgreSQL',
-    '--engine-version',
-    '18',
-  )
+  pair = await service.createInstance()
   await query('create table t as select g, md5(g::text) x from generate_series(1, 300000) g')
 })
 

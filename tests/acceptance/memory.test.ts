@@ -18,16 +18,7 @@ let basic: string
 
 before(async () => {
   service = await ServiceProcess.open('memory')
-  basic = await service.succeed(
-    'instance',
-    'create',
-    '--engine',
-    'PostgreSQL',
-    '--engine-version',
-    '18',
-    '--category',
-    'Basic',
-  )
+  basic = await service.createInstance('Basic')
   const columns = `md5(g::text) || md5((g * 7)::text) a, md5((g + 1)::text) || md5((g * 3)::text) b`
   await service.query(
     basic,

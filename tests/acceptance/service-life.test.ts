@@ -10,14 +10,7 @@ let pair: string
 
 before(async () => {
   service = await ServiceProcess.open('service-life')
-  pair = await service.succeed(
-    'instance',
-    'create',
-    '--engine',
-    'PostgreSQL',
-    '--engine-version',
-    '18',
-  )
+  pair = await service.createInstance()
 })
 
 after(async () => {
