@@ -216,7 +216,8 @@ async function startWorkers(parts: Parts, stack: AsyncDisposableStack): Promise<
 
 async function sourceOf(catalogue: Catalogue, sealer: Sealer, instanceId: InstanceId) {
   const servers = await catalogue.transaction((tx) => localServersOf(tx, instanceId))
-  return { endpoints: servers.map((server) => endpointOf(server, sealer)) }
+  const endpoints = servers.map((server) => endpointOf(server, sealer))
+  return { endpoints, systemIdentifier: null }
 }
 
 function serveWire({ config, catalogue, queue, clock, stores, sealer, log }: Parts) {

@@ -12,10 +12,29 @@ export interface Endpoint {
   readonly port: number
   readonly user: string
   readonly password: Secret<string>
+  /** The database that SQL is asked in. */
+  readonly database: string
+  readonly tls: TlsSettings
 }
+
+/** libpq's modes (PostgreSQL manual, "SSL Support"); `allow` is taken for `prefer`. */
+export type TlsMode = 'disable' | 'prefer' | 'require' | 'verify-ca' | 'verify-full'
+
+/** How a connection is encrypted and who must prove what. Certificates and keys are PEM text. */
+export interface TlsSettings {
+  readonly mode: TlsMode
+  /** Null: the root certificates that this system trusts. */
+  readonly rootCertificate: string | null
+  readonly client: { readonly certificate: string; readonly key: Secret<string> } | null
+}
+
+/** For servers on this very host. */
+export const NO_TLS: TlsSettings = { mode: 'disable', rootCertificate: null, client: null }
 
 export interface Source {
   readonly endpoints: readonly Endpoint[]
+  /** The cluster that every server must belong to; null as long as it is not known. */
+  readonly systemIdentifier: string | null
 }
 
 /** Known only when all entries were read: PostgreSQL's manifest comes last. */
@@ -59,6 +78,10 @@ export interface BackupOptions {
   /** An empty folder of this attempt, for spooling WAL; the caller removes it. */
   readonly scratchDirectory: string
   readonly label: string
+  /** At most so many kB (1024 bytes) in a second, as MAX_RATE of BASE_BACKUP; null: no limit. */
+  readonly maxRateKib: number | null
+  /** `spread`: the server takes its time for the checkpoint at the start, as it does by itself. */
+  readonly checkpoint: 'fast' | 'spread'
 }
 
 export interface Engine {
@@ -82,10 +105,41 @@ export interface Engine {
   ): Promise<{ readonly files: number; readonly bytes: number }>
   /** Running = the primary answers SQL and is not in recovery. Bounded by a timeout of its own. */
   probe(source: Source, signal: AbortSignal): Promise<ProbeResult>
+  /**
+   * Looks at every server of an instance that is to be attached, and finds everything that stands in
+   * the way of backups at once. Changes nothing there and leaves nothing behind.
+   */
+  inspect(source: Source, signal: AbortSignal): Promise<Inspection>
+}
+
+/** One thing that must be changed before a server can be backed up. */
+export interface Problem {
+  /** The server, as `host:port`. */
+  readonly server: string
+  readonly problem: string
+  /** The setting, statement or line that mends it. */
+  readonly advice: string
+}
+
+/** `facts` is null when the primary could not be asked. */
+export interface Inspection {
+  readonly problems: readonly Problem[]
+  readonly facts: ClusterFacts | null
+}
+
+export interface ClusterFacts {
+  /** As the server says it, such as `16.14`. */
+  readonly version: string
+  readonly majorVersion: string
+  /** 64 bits, in decimal. */
+  readonly systemIdentifier: string
+  readonly timeline: number
 }
 
 export interface ProbeResult {
   readonly running: boolean
+  /** The node that is primary now, on the latest timeline; null when there is none, or two claim it. */
+  readonly primary: { readonly node: string; readonly timeline: number } | null
   /** Why not, or what is degraded (a lost standby); for people. */
   readonly findings: readonly string[]
 }

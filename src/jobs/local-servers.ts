@@ -6,7 +6,7 @@ import type { Catalogue } from '../catalogue/database.ts'
 import { findInstance } from '../catalogue/instances.ts'
 import type { LocalServerRecord } from '../catalogue/local-servers.ts'
 import { localServersOf, localServersToRun, moveLocalServer } from '../catalogue/local-servers.ts'
-import type { Endpoint, LocalEngine, LocalServerPlan } from '../engines/engine.ts'
+import { type Endpoint, type LocalEngine, type LocalServerPlan, NO_TLS } from '../engines/engine.ts'
 
 type RunningServer = Awaited<ReturnType<LocalEngine['start']>>
 
@@ -49,6 +49,8 @@ export function endpointOf(server: LocalServerRecord, sealer: Sealer): Endpoint 
     port: server.port,
     user: server.userName,
     password: sealer.open(server.passwordSealed),
+    database: 'postgres',
+    tls: NO_TLS,
   }
 }
 

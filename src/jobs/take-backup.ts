@@ -91,8 +91,13 @@ async function writeSet(set: NewSet, run: Run, parts: WorkerParts): Promise<void
     const { engine } = postgresOf(parts)
     run.report('preparing')
     const source = await awaitSource(engine, run, parts)
-    const label = `holdfast ${set.setId}`
-    await using stream = await engine.openBackup(source, { scratchDirectory, label }, run.signal)
+    const options = {
+      scratchDirectory,
+      label: `holdfast ${set.setId}`,
+      maxRateKib: null,
+      checkpoint: 'fast',
+    } as const
+    await using stream = await engine.openBackup(source, options, run.signal)
     await using writer = await parts.repository.writeSet(set, run.signal)
     const { findings } = stream
     if (findings.length > 0) run.log.warn('standby passed over', { findings })

@@ -2,12 +2,14 @@ import { chmod, mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Secret } from '../base/secret.ts'
 import { writeTree } from '../base/tree-writer.ts'
-import type {
-  Endpoint,
-  LocalEngine,
-  LocalServerPlan,
-  SetDescription,
-  Source,
+import {
+  type BackupOptions,
+  type Endpoint,
+  type LocalEngine,
+  type LocalServerPlan,
+  NO_TLS,
+  type SetDescription,
+  type Source,
 } from '../engines/engine.ts'
 import { createPostgresLocalEngine } from '../engines/postgres/local-engine.ts'
 import { createPostgresEngine } from '../engines/postgres/postgres-engine.ts'
@@ -100,12 +102,18 @@ export class LocalPostgres implements AsyncDisposable {
     return folder
   }
 
+  /** Without limits, with a scratch folder of its own. */
+  async backupOptions(label: string): Promise<BackupOptions> {
+    const scratchDirectory = await this.folder('scratch')
+    return { scratchDirectory, label, maxRateKib: null, checkpoint: 'fast' }
+  }
+
   /** Takes a backup and writes it to a new directory. */
   async backUp(
     source: Source,
   ): Promise<{ readonly directory: string; readonly set: SetDescription }> {
     const directory = join(await this.folder('copy'), 'data')
-    const options = { scratchDirectory: await this.folder('scratch'), label: "a test's" }
+    const options = await this.backupOptions("a test's")
     await using backup = await this.engine.openBackup(source, options, signal)
     await writeTree(backup.entries, directory, signal)
     return { directory, set: await backup.finish(signal) }
@@ -140,5 +148,11 @@ export class LocalPostgres implements AsyncDisposable {
 /** How an engine reaches a local server. */
 export function endpointOf(plan: LocalServerPlan): Endpoint {
   const { role, node, port, user, password } = plan
-  return { role, node, host: '127.0.0.1', port, user, password }
+  const reached = { host: '127.0.0.1', port, database: 'postgres', tls: NO_TLS }
+  return { role, node, user, password, ...reached }
+}
+
+/** Of servers whose cluster is not known yet. */
+export function sourceOf(...plans: readonly LocalServerPlan[]): Source {
+  return { endpoints: plans.map(endpointOf), systemIdentifier: null }
 }

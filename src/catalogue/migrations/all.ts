@@ -3,9 +3,13 @@ import { type Migration, Migrator } from 'kysely/migration'
 import { Fault } from '../../base/fault.ts'
 import type { Schema } from '../sql/connection.ts'
 import { initialSchema } from './0001-initial.ts'
+import { attachedInstances } from './0002-attached-instances.ts'
 
 /** Forward only, in the order of their names. */
-const MIGRATIONS: Readonly<Record<string, Migration>> = { '0001-initial': initialSchema }
+const MIGRATIONS: Readonly<Record<string, Migration>> = {
+  '0001-initial': initialSchema,
+  '0002-attached-instances': attachedInstances,
+}
 
 /** Brings the schema up to date under Kysely's migration lock; two services at once are safe. */
 export async function migrate(kysely: Kysely<Schema>): Promise<void> {

@@ -8,7 +8,13 @@ import { createDirectoryWhole, createPostgresData } from '../../servers/postgres
 import { startPostgres } from '../../servers/postgres-server.ts'
 import type { RunningServer } from '../../servers/running-server.ts'
 import { giveTreeToUser, type ServerUser } from '../../servers/server-user.ts'
-import type { Endpoint, EngineState, LocalEngine, LocalServerPlan } from '../engine.ts'
+import type {
+  BackupOptions,
+  Endpoint,
+  EngineState,
+  LocalEngine,
+  LocalServerPlan,
+} from '../engine.ts'
 import { openPostgresBackup } from './backup-stream.ts'
 import { inPlaceTablespaces, removeOldHomeFiles, rewriteAutoConf } from './configuration.ts'
 import { passfileOf, writePassfile } from './passfile.ts'
@@ -98,8 +104,14 @@ async function copyPrimary(
 ): Promise<EngineState> {
   await rm(scratchDirectory, { recursive: true, force: true })
   await mkdir(scratchDirectory, { recursive: true, mode: 0o700 })
-  const options = { scratchDirectory, label: 'holdfast standby' }
-  await using backup = await openPostgresBackup({ endpoints: [primary] }, options, signal)
+  const options: BackupOptions = {
+    scratchDirectory,
+    label: 'holdfast standby',
+    maxRateKib: null,
+    checkpoint: 'fast',
+  }
+  const source = { endpoints: [primary], systemIdentifier: null }
+  await using backup = await openPostgresBackup(source, options, signal)
   await writeTree(backup.entries, directory, signal)
   return (await backup.finish(signal)).engineState
 }

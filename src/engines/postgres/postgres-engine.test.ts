@@ -17,7 +17,7 @@ import { machineNow, pause } from '../../base/clock.ts'
 import { isFault } from '../../base/fault.ts'
 import type { RunningServer } from '../../servers/running-server.ts'
 import { giveToUser } from '../../servers/server-user.ts'
-import { endpointOf, LocalPostgres } from '../../testing/local-postgres.ts'
+import { endpointOf, LocalPostgres, sourceOf } from '../../testing/local-postgres.ts'
 import type { LocalServerPlan, Source } from '../engine.ts'
 
 const { signal } = new AbortController()
@@ -40,7 +40,7 @@ after(async () => {
 })
 
 function pair(): Source {
-  return { endpoints: [endpointOf(primaryPlan), endpointOf(standbyPlan)] }
+  return sourceOf(primaryPlan, standbyPlan)
 }
 
 async function withClient<T>(port: number, work: (client: pg.Client) => Promise<T>): Promise<T> {
@@ -132,7 +132,7 @@ describe('a backup of a pair', () => {
   it('leaves no slot and no session behind when it is done or aborted', async () => {
     await untilLeftAlone(standbyPlan.port)
     const abort = new AbortController()
-    const options = { scratchDirectory: await host.folder('scratch'), label: 'aborted' }
+    const options = await host.backupOptions('aborted')
     await assert.rejects(async () => {
       await using backup = await host.engine.openBackup(pair(), options, abort.signal)
       for await (const entry of backup.entries) {
@@ -145,7 +145,7 @@ describe('a backup of a pair', () => {
   })
 
   it('leaves no slot and no session behind when its reader stops in the middle', async () => {
-    const options = { scratchDirectory: await host.folder('scratch'), label: 'left' }
+    const options = await host.backupOptions('left')
     {
       await using backup = await host.engine.openBackup(pair(), options, signal)
       for await (const entry of backup.entries) if (entry.kind === 'file') break
@@ -155,9 +155,9 @@ describe('a backup of a pair', () => {
 
   it('is refused with the reason when the password is wrong', async () => {
     const wrong = endpointOf({ ...primaryPlan, user: 'nobody-here' })
-    const options = { scratchDirectory: await host.folder('scratch'), label: 'denied' }
+    const options = await host.backupOptions('denied')
     await assert.rejects(
-      host.engine.openBackup({ endpoints: [wrong] }, options, signal),
+      host.engine.openBackup({ endpoints: [wrong], systemIdentifier: null }, options, signal),
       (error) => isFault(error, 'denied') && /28P01/.test(error.message),
     )
   })
@@ -168,7 +168,7 @@ describe('a backup of a pair', () => {
     assert.equal(probe.running, true)
     assert.match(probe.findings.join(), /standby node-2/)
     await ask(primaryPlan.port, 'create table alone as select 7 as seven')
-    const options = { scratchDirectory: await host.folder('scratch'), label: 'passed over' }
+    const options = await host.backupOptions('passed over')
     {
       await using backup = await host.engine.openBackup(pair(), options, signal)
       assert.match(backup.findings.join(), /^standby node-2: /)
@@ -211,7 +211,7 @@ describe('a backup of a pair', () => {
 describe('a restored directory', () => {
   let directory: string
   before(async () => {
-    const backup = await host.backUp({ endpoints: [endpointOf(primaryPlan)] })
+    const backup = await host.backUp(sourceOf(primaryPlan))
     directory = backup.directory
     await host.engine.prepareRestored(directory, backup.set.engineState, signal)
     await host.engine.verifyRestored(directory, signal)
@@ -271,16 +271,12 @@ describe('a server with its own tablespace and much data', () => {
       `create table large as select n, md5(n::text) || repeat('y', 900) as note
          from generate_series(1, 250000) n`,
     )
-    const options = { scratchDirectory: await host.folder('scratch'), label: 'large' }
+    const options = await host.backupOptions('large')
     const before = process.memoryUsage.rss()
     let most = 0
     let sizeBytes = 0
     {
-      await using backup = await host.engine.openBackup(
-        { endpoints: [endpointOf(plan)] },
-        options,
-        signal,
-      )
+      await using backup = await host.engine.openBackup(sourceOf(plan), options, signal)
       assert.ok((backup.estimatedBytes ?? 0) > 200_000_000)
       for await (const entry of backup.entries) {
         if (entry.kind !== 'file') continue
@@ -293,7 +289,7 @@ describe('a server with its own tablespace and much data', () => {
     assert.ok(sizeBytes > 200_000_000)
     assert.ok(most - before < 150_000_000, `${most - before} bytes more`)
     await ask(plan.port, 'drop table large')
-    const { directory, set } = await host.backUp({ endpoints: [endpointOf(plan)] })
+    const { directory, set } = await host.backUp(sourceOf(plan))
     assert.equal(set.engineState.tablespaces[0]?.location, join(space, 'here'))
     await host.engine.verifyRestored(directory, signal)
     await host.engine.prepareRestored(directory, set.engineState, signal)
@@ -315,8 +311,8 @@ describe('a server that ends in the middle of a backup', () => {
   for (const kind of ['SIGINT', 'SIGQUIT', 'SIGKILL'] as const) {
     it(`is not held up, and the backup fails for now: ${kind}`, async () => {
       const [plan, server] = await host.startPrimary(`ending-${kind.toLowerCase()}`)
-      const options = { scratchDirectory: await host.folder('scratch'), label: 'ended' }
-      const source = { endpoints: [endpointOf(plan)] }
+      const options = await host.backupOptions('ended')
+      const source = sourceOf(plan)
       await assert.rejects(
         async () => {
           await using backup = await host.engine.openBackup(source, options, signal)
@@ -340,7 +336,7 @@ describe('a server that ends in the middle of a backup', () => {
 
 describe('a change of roles', () => {
   it('ends a backup from the promoted standby, and the next one is on the new timeline', async () => {
-    const options = { scratchDirectory: await host.folder('scratch'), label: 'promoted' }
+    const options = await host.backupOptions('promoted')
     await assert.rejects(
       async () => {
         await using backup = await host.engine.openBackup(pair(), options, signal)
@@ -357,8 +353,11 @@ describe('a change of roles', () => {
     )
     await host.stop(primary)
     const promoted = endpointOf({ ...standbyPlan, role: 'primary' })
-    assert.equal((await host.engine.probe({ endpoints: [promoted] }, signal)).running, true)
-    const { directory, set } = await host.backUp({ endpoints: [promoted] })
+    assert.equal(
+      (await host.engine.probe({ endpoints: [promoted], systemIdentifier: null }, signal)).running,
+      true,
+    )
+    const { directory, set } = await host.backUp({ endpoints: [promoted], systemIdentifier: null })
     assert.equal(set.engineState.timeline, 2)
     assert.ok((await readdir(join(directory, 'pg_wal'))).includes('00000002.history'))
     await host.engine.prepareRestored(directory, set.engineState, signal)
@@ -369,7 +368,7 @@ describe('a change of roles', () => {
   })
 
   it('refuses a backup while the primary does not answer, though another server does', async () => {
-    const options = { scratchDirectory: await host.folder('scratch'), label: 'refused' }
+    const options = await host.backupOptions('refused')
     await assert.rejects(
       host.engine.openBackup(pair(), options, signal),
       (error) =>

@@ -1,5 +1,6 @@
 import type { Engine } from '../engine.ts'
 import { openPostgresBackup } from './backup-stream.ts'
+import { inspectPostgres } from './inspect.ts'
 import { probePostgres } from './probe.ts'
 import { preparePostgres } from './restored.ts'
 import { verifyPostgres } from './verify.ts'
@@ -12,5 +13,6 @@ export function createPostgresEngine(): Engine {
     verifyRestored: (directory, signal, progress, mayHold) =>
       verifyPostgres(directory, signal, progress ?? (() => undefined), mayHold ?? []),
     probe: probePostgres,
+    inspect: inspectPostgres,
   }
 }

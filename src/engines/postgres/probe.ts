@@ -16,12 +16,13 @@ export async function probePostgres(source: Source, signal: AbortSignal): Promis
     const findings = await Promise.all(
       standbys.map((standby) => judgeStandby(standby, primary, signal, STANDBY_LAG_MS)),
     )
-    return { running: true, findings: findings.filter((finding) => finding !== null) }
+    const at = { node: endpoint.node, timeline: primary.timeline }
+    return { running: true, primary: at, findings: findings.filter((finding) => finding !== null) }
   } catch (error) {
     signal.throwIfAborted()
     // Faults are about the server; anything else would be ours.
     if (!(error instanceof Fault) && !bounded.aborted) throw error
     const why = bounded.aborted ? 'no answer within 3 s' : describeError(error)
-    return { running: false, findings: [`primary ${endpoint.node}: ${why}`] }
+    return { running: false, primary: null, findings: [`primary ${endpoint.node}: ${why}`] }
   }
 }
