@@ -18,7 +18,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
     ...['base', 'series', 'domain', 'config', 'storage', 'servers', 'repository'],
     ...['catalogue', 'engines', 'jobs', 'wire', 'operations'],
   ],
-  cli: ['base', 'config', 'wire', 'app', 'demo'],
+  cli: ['base', 'domain', 'config', 'wire', 'app', 'demo'],
   demo: ['base', 'wire'],
   // What only tests import; it may import everything.
   testing: [

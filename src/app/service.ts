@@ -2,7 +2,6 @@ import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isoMilliseconds, machineNow } from '../base/clock.ts'
 import { Fault, invariant, isFault } from '../base/fault.ts'
-import type { InstanceId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Sealer } from '../base/sealing.ts'
 import { createSealer } from '../base/sealing.ts'
@@ -10,7 +9,6 @@ import { Secret } from '../base/secret.ts'
 import { findAccessKey, putOnlyAccessKey, takeNonce } from '../catalogue/access.ts'
 import type { Catalogue } from '../catalogue/database.ts'
 import { releaseAllLeases } from '../catalogue/leases.ts'
-import { localServersOf } from '../catalogue/local-servers.ts'
 import type { Queue } from '../catalogue/queue.ts'
 import { openQueue } from '../catalogue/queue.ts'
 import { readKeyCheck, recordKeyCheck } from '../catalogue/settings.ts'
@@ -22,7 +20,8 @@ import { createPostgresLocalEngine } from '../engines/postgres/local-engine.ts'
 import { createPostgresEngine } from '../engines/postgres/postgres-engine.ts'
 import { runDuties } from '../jobs/duties.ts'
 import type { WorkerParts } from '../jobs/job.ts'
-import { createLocalServers, endpointOf } from '../jobs/local-servers.ts'
+import { createLocalServers } from '../jobs/local-servers.ts'
+import { sourceOf } from '../jobs/sources.ts'
 import { startWorker } from '../jobs/worker.ts'
 import { OPERATIONS } from '../operations/all.ts'
 import { HEADER_OBJECT } from '../repository/header.ts'
@@ -214,16 +213,10 @@ async function startWorkers(parts: Parts, stack: AsyncDisposableStack): Promise<
   })
 }
 
-async function sourceOf(catalogue: Catalogue, sealer: Sealer, instanceId: InstanceId) {
-  const servers = await catalogue.transaction((tx) => localServersOf(tx, instanceId))
-  const endpoints = servers.map((server) => endpointOf(server, sealer))
-  return { endpoints, systemIdentifier: null }
-}
-
 function serveWire({ config, catalogue, queue, clock, stores, sealer, log }: Parts) {
   return startServer({
     operations: OPERATIONS,
-    needs: { catalogue, queue, region: config.region, engineVersions: ['18'], log },
+    needs: { catalogue, queue, sealer, region: config.region, engineVersions: ['18'], log },
     keys: {
       find: async (accessKeyId) => {
         const key = await catalogue.transaction((tx) => findAccessKey(tx, accessKeyId))

@@ -84,6 +84,18 @@ export async function factsOfSets(
   return new Map(rows.map((row) => [row.id, row]))
 }
 
+/** The sets that an instance keeps, newest first. */
+export async function keptSets(
+  tx: Transaction,
+  instanceId: InstanceId,
+): Promise<readonly BackupSetFacts[]> {
+  const { rows } = await sql<BackupSetFacts>`
+    select s.set_id as id, s.state, s.finished_at as "finishedAt", ${RESTORING} as restoring
+    from backup_set s where s.instance_id = ${instanceId} and s.state = 'kept'
+    order by s.number desc`.execute(sqlOf(tx))
+  return rows
+}
+
 /** How many sets were made since `from`, deleted ones included, for RDS's daily limit. */
 export async function countSetsSince(
   tx: Transaction,

@@ -2,7 +2,15 @@ import { sql } from 'kysely'
 import type { Instant } from '../base/clock.ts'
 import { Fault } from '../base/fault.ts'
 import type { InstanceId } from '../base/ids.ts'
-import type { BackupPolicy, Category, Instance, InstanceStatus } from '../domain/instance.ts'
+import type {
+  BackupPolicy,
+  Category,
+  Instance,
+  InstanceStatus,
+  InstanceType,
+  Origin,
+  ReleasedKeepPolicy,
+} from '../domain/instance.ts'
 import type { Transaction } from './database.ts'
 import { sqlOf } from './database.ts'
 
@@ -17,34 +25,46 @@ interface Row extends Instance {
   readonly logRetentionDays: number
   readonly preferredTime: string
   readonly preferredPeriod: string
+  readonly releasedKeepPolicy: ReleasedKeepPolicy | null
+  readonly maxRateKib: number | null
 }
 
 const COLUMNS = sql`instance_id as id, engine, engine_version as "engineVersion", category, type,
   status, lock_mode as "lockMode", description, created_at as "createdAt",
   data_retention_days as "dataRetentionDays", log_enabled as "logEnabled",
   log_retention_days as "logRetentionDays", preferred_time as "preferredTime",
-  preferred_period as "preferredPeriod"`
+  preferred_period as "preferredPeriod", origin, master_instance_id as "masterId",
+  system_identifier as "systemIdentifier", deletion_protection as "deletionProtection",
+  released_keep_policy as "releasedKeepPolicy", max_rate_kib as "maxRateKib"`
 
 export interface NewInstance {
   readonly id: InstanceId
   readonly engine: string
   readonly engineVersion: string
   readonly category: Category
+  readonly type: InstanceType
+  readonly origin: Origin
+  readonly masterId: InstanceId | null
+  readonly deletionProtection: boolean
+  readonly releasedKeepPolicy: ReleasedKeepPolicy | null
+  readonly maxRateKib: number | null
   readonly description: string
   readonly createdAt: Instant
   /** RDS's ClientToken and a hash of the parameters it was sent with; null without a token. */
   readonly token: { readonly value: string; readonly hash: string } | null
 }
 
-/** In state Creating. False when another request with the same ClientToken was first. */
+/** In state Creating. False when the ID or the ClientToken is taken. */
 export async function insertInstance(tx: Transaction, made: NewInstance): Promise<boolean> {
   const { rows } = await sql`
-    insert into instance (instance_id, engine, engine_version, category, status, description,
-      created_at, client_token, client_token_hash)
-    values (${made.id}, ${made.engine}, ${made.engineVersion}, ${made.category}, 'Creating',
-      ${made.description}, ${made.createdAt}, ${made.token?.value ?? null},
-      ${made.token?.hash ?? null})
-    on conflict (client_token) do nothing returning 1`.execute(sqlOf(tx))
+    insert into instance (instance_id, engine, engine_version, category, type, origin,
+      master_instance_id, deletion_protection, released_keep_policy, max_rate_kib, status,
+      description, created_at, client_token, client_token_hash)
+    values (${made.id}, ${made.engine}, ${made.engineVersion}, ${made.category}, ${made.type},
+      ${made.origin}, ${made.masterId}, ${made.deletionProtection}, ${made.releasedKeepPolicy},
+      ${made.maxRateKib}, 'Creating', ${made.description}, ${made.createdAt},
+      ${made.token?.value ?? null}, ${made.token?.hash ?? null})
+    on conflict do nothing returning 1`.execute(sqlOf(tx))
   return rows.length === 1
 }
 
@@ -59,12 +79,14 @@ export async function instanceOfToken(
   return rows[0] ?? null
 }
 
+/** Null when there is none, or when it was released. */
 export async function findInstance(
   tx: Transaction,
   id: string,
 ): Promise<InstanceWithPolicy | null> {
-  const { rows } =
-    await sql<Row>`select ${COLUMNS} from instance where instance_id = ${id}`.execute(sqlOf(tx))
+  const { rows } = await sql<Row>`
+    select ${COLUMNS} from instance
+    where instance_id = ${id} and released_at is null`.execute(sqlOf(tx))
   return rows[0] ? fromRow(rows[0]) : null
 }
 
@@ -81,10 +103,21 @@ export async function lockInstance(
   return rows[0] ? fromRow(rows[0]) : null
 }
 
-/** All instances, oldest first. */
+/** The same for an instance that was not released: all that its servers are needed for. */
+export async function lockLiveInstance(
+  tx: Transaction,
+  id: string,
+): Promise<InstanceWithPolicy | null> {
+  const found = await lockInstance(tx, id)
+  return found?.instance.status === 'Released' ? null : found
+}
+
+/** All instances that were not released, oldest first. */
 export async function listInstances(tx: Transaction): Promise<readonly InstanceWithPolicy[]> {
   const { rows } = await sql<Row>`
-    select ${COLUMNS} from instance order by created_at, instance_id`.execute(sqlOf(tx))
+    select ${COLUMNS} from instance where released_at is null order by created_at, instance_id`.execute(
+    sqlOf(tx),
+  )
   return rows.map(fromRow)
 }
 
@@ -108,7 +141,8 @@ export async function updatePolicy(
       log_enabled = ${policy.log.enabled},
       log_retention_days = ${policy.log.enabled ? policy.log.retentionDays : sql`log_retention_days`},
       preferred_time = ${policy.preferredTime},
-      preferred_period = ${policy.preferredPeriod.join(',')}
+      preferred_period = ${policy.preferredPeriod.join(',')},
+      released_keep_policy = ${policy.releasedKeepPolicy}, max_rate_kib = ${policy.maxRateKib}
     where instance_id = ${id}`.execute(sqlOf(tx))
 }
 
@@ -123,6 +157,10 @@ function fromRow(row: Row): InstanceWithPolicy {
       status: row.status,
       lockMode: row.lockMode,
       description: row.description,
+      origin: row.origin,
+      masterId: row.masterId,
+      systemIdentifier: row.systemIdentifier,
+      deletionProtection: row.deletionProtection,
       createdAt: row.createdAt,
     },
     policy: {
@@ -132,6 +170,8 @@ function fromRow(row: Row): InstanceWithPolicy {
         : { enabled: false },
       preferredTime: row.preferredTime,
       preferredPeriod: row.preferredPeriod.split(','),
+      releasedKeepPolicy: row.releasedKeepPolicy,
+      maxRateKib: row.maxRateKib,
     },
   }
 }
@@ -140,6 +180,72 @@ function fromRow(row: Row): InstanceWithPolicy {
 export async function removeInstance(tx: Transaction, id: InstanceId): Promise<void> {
   const db = sqlOf(tx)
   await sql`delete from local_server where instance_id = ${id}`.execute(db)
+  await sql`delete from attached_server where instance_id = ${id}`.execute(db)
   await sql`delete from job where instance_id = ${id}`.execute(db)
   await sql`delete from instance where instance_id = ${id}`.execute(db)
+}
+
+/** What an inspection found out; the instance is Running from now on. False when it is not Creating. */
+export async function finishAttaching(
+  tx: Transaction,
+  id: InstanceId,
+  facts: { readonly systemIdentifier: string; readonly timeline: number; readonly version: string },
+): Promise<boolean> {
+  const { rows } = await sql`
+    update instance set status = 'Running', system_identifier = ${facts.systemIdentifier},
+      timeline = ${facts.timeline}, engine_version = ${facts.version}
+    where instance_id = ${id} and status = 'Creating' returning 1`.execute(sqlOf(tx))
+  return rows.length === 1
+}
+
+/**
+ * Live attached instances of this cluster. Attaches of one cluster follow each other from here to the
+ * ends of their transactions, so that only one of them finds none.
+ */
+export async function instancesOfCluster(
+  tx: Transaction,
+  systemIdentifier: string,
+): Promise<readonly InstanceId[]> {
+  const db = sqlOf(tx)
+  await sql`select pg_advisory_xact_lock(hashtextextended(${systemIdentifier}, 0))`.execute(db)
+  const { rows } = await sql<{ id: InstanceId }>`
+    select instance_id as id from instance
+    where origin = 'attached' and system_identifier = ${systemIdentifier} and released_at is null
+      and status <> 'Creating'`.execute(db)
+  return rows.map((row) => row.id)
+}
+
+/** Live instances that follow this one. */
+export async function followersOf(
+  tx: Transaction,
+  id: InstanceId,
+): Promise<readonly InstanceWithPolicy[]> {
+  const { rows } = await sql<Row>`
+    select ${COLUMNS} from instance where master_instance_id = ${id} and released_at is null
+    order by instance_id`.execute(sqlOf(tx))
+  return rows.map(fromRow)
+}
+
+export async function setDeletionProtection(
+  tx: Transaction,
+  id: InstanceId,
+  on: boolean,
+): Promise<void> {
+  await sql`update instance set deletion_protection = ${on} where instance_id = ${id}`.execute(
+    sqlOf(tx),
+  )
+}
+
+/** The instance's servers are no longer known; its kept sets outlive it. */
+export async function releaseInstance(
+  tx: Transaction,
+  id: InstanceId,
+  now: Instant,
+): Promise<void> {
+  const db = sqlOf(tx)
+  await sql`delete from local_server where instance_id = ${id}`.execute(db)
+  await sql`delete from attached_server where instance_id = ${id}`.execute(db)
+  await sql`
+    update instance set status = 'Released', released_at = ${now}, client_token = null
+    where instance_id = ${id}`.execute(db)
 }

@@ -143,6 +143,25 @@ export async function listBackupJobs(
   return rows.map(toRecord)
 }
 
+/** Asks every backup of the instance to end. */
+export async function cancelBackups(tx: Transaction, instanceId: InstanceId): Promise<void> {
+  await sql`
+    update job set cancel_requested = true
+    where instance_id = ${instanceId} and kind = 'take-backup'
+      and state in ('queued', 'running')`.execute(sqlOf(tx))
+}
+
+/** Jobs of an instance that have not ended. */
+export async function openJobsOf(
+  tx: Transaction,
+  instanceId: InstanceId,
+): Promise<readonly { id: JobId; kind: JobKind }[]> {
+  const { rows } = await sql<{ id: JobId; kind: JobKind }>`
+    select job_id as id, kind from job
+    where instance_id = ${instanceId} and state in ('queued', 'running')`.execute(sqlOf(tx))
+  return rows
+}
+
 /** Jobs that have not ended, for re-sending those that the queue has lost sight of. */
 export async function openJobs(
   tx: Transaction,

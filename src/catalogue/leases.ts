@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import { pause } from '../base/clock.ts'
-import { describeError } from '../base/fault.ts'
+import { describeError, Fault } from '../base/fault.ts'
 import { randomName } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Catalogue } from './database.ts'
@@ -42,14 +42,41 @@ export async function releaseAllLeases(catalogue: Catalogue): Promise<void> {
   await catalogue.transaction((tx) => sql`delete from lease`.execute(sqlOf(tx)))
 }
 
-async function holdWhile(
+/**
+ * Runs `work` once while this process holds the leases of all `names`, which are taken in one order by
+ * everyone and waited for. `waiting` is told which one is being waited for, about once a second.
+ */
+export async function runHolding<T>(
+  catalogue: Catalogue,
+  names: readonly string[],
+  work: (signal: AbortSignal) => Promise<T>,
+  waiting: (name: string) => void,
+  signal: AbortSignal,
+): Promise<T> {
+  const [name, ...rest] = [...new Set(names)].sort()
+  if (name === undefined) return work(signal)
+  const holder = randomName(16)
+  while (!(await acquire(catalogue, name, holder))) {
+    waiting(name)
+    await pause(1_000, signal)
+  }
+  try {
+    const inner = (held: AbortSignal) => runHolding(catalogue, rest, work, waiting, held)
+    return await holdWhile(catalogue, name, holder, inner, signal)
+  } finally {
+    await release(catalogue, name, holder)
+  }
+}
+
+async function holdWhile<T>(
   catalogue: Catalogue,
   name: string,
   holder: string,
-  duty: (signal: AbortSignal) => Promise<void>,
+  duty: (signal: AbortSignal) => Promise<T>,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<T> {
   const lost = new AbortController()
+  let over = false
   const held = AbortSignal.any([signal, lost.signal])
   const renewing = (async () => {
     while (!held.aborted) {
@@ -60,10 +87,13 @@ async function holdWhile(
     .catch(() => {
       // A failed renewal counts as a lost lease; the duty's end counts as the end of renewing.
     })
-    .finally(() => lost.abort())
+    .finally(() => {
+      if (!over) lost.abort(new Fault('transient', `the lease ${name} was lost`))
+    })
   try {
-    await duty(held)
+    return await duty(held)
   } finally {
+    over = true
     lost.abort()
     await renewing
   }

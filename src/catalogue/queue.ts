@@ -37,7 +37,13 @@ export interface Delivery {
 
 export type Handler = (delivery: Delivery) => Promise<void>
 
-const KINDS: readonly JobKind[] = ['create-local-instance', 'take-backup', 'purge-sets']
+const KINDS: readonly JobKind[] = [
+  'create-local-instance',
+  'attach-instance',
+  'take-backup',
+  'purge-sets',
+  'remove-instance',
+]
 
 /** How many jobs of a kind run at once; jobs of one instance and kind run one after another. */
 const CONCURRENCY = 2

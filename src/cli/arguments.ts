@@ -5,13 +5,15 @@ export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
 
-type Flags = Readonly<Record<string, 'text' | 'switch'>>
+/** `list`: may be given several times. */
+type Flags = Readonly<Record<string, 'text' | 'switch' | 'list'>>
 
 interface Arguments {
   readonly words: readonly string[]
   text(name: string): string | null
   required(name: string): string
   on(name: string): boolean
+  list(name: string): readonly string[]
 }
 
 /** Reads `--name value`, `--name=value` and switches; an unknown one is a UsageError. */
@@ -19,7 +21,10 @@ export function readArguments(given: readonly string[], flags: Flags): Arguments
   const options = Object.fromEntries(
     Object.entries(flags).map(([name, kind]) => [
       name,
-      { type: kind === 'text' ? ('string' as const) : ('boolean' as const) },
+      {
+        type: kind === 'switch' ? ('boolean' as const) : ('string' as const),
+        multiple: kind === 'list',
+      },
     ]),
   )
   const { values, positionals } = parse(given, options)
@@ -36,10 +41,17 @@ export function readArguments(given: readonly string[], flags: Flags): Arguments
       return value
     },
     on: (name) => values[name] === true,
+    list: (name) => {
+      const value = values[name]
+      return Array.isArray(value) ? value.map(String) : []
+    },
   }
 }
 
-function parse(given: readonly string[], options: Record<string, { type: 'string' | 'boolean' }>) {
+function parse(
+  given: readonly string[],
+  options: Record<string, { type: 'string' | 'boolean'; multiple: boolean }>,
+) {
   try {
     return parseArgs({ args: [...given], options, allowPositionals: true, strict: true })
   } catch (error) {

@@ -22,6 +22,12 @@ Clients (signed HTTP; --endpoint, HOLDFAST_ENDPOINT or HOLDFAST_LISTEN names the
   call <Action> [--Name value …] [--Format XML]
   instance create --engine PostgreSQL --engine-version 18 [--category HighAvailability|Basic]
                   [--description TEXT]
+  instance attach --engine PostgreSQL --primary URL [--standby URL …] [--id ID]
+                  [--type Readonly|Guard --of <instance>] [--password-file F]
+                  [--ssl-root-cert F] [--ssl-cert F --ssl-key F] [--allow-plain-text]
+                  [--max-rate KB] [--description TEXT] [--deletion-protection]
+  instance attach --print-sql [--role NAME] [--from ADDRESS,…]
+  instance detach <instance> [--keep None|Lastest|All] [--unreachable]
   instance list
   instance show <instance>
   backup create <instance>

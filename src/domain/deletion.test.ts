@@ -17,6 +17,10 @@ const INSTANCE: Instance = {
   status: 'Running',
   lockMode: 'Unlock',
   description: '',
+  origin: 'local',
+  masterId: null,
+  systemIdentifier: null,
+  deletionProtection: false,
   createdAt: NOW,
 }
 
@@ -25,6 +29,8 @@ const LOGS_OFF: BackupPolicy = {
   log: { enabled: false },
   preferredTime: '02:00Z-03:00Z',
   preferredPeriod: ['Monday', 'Friday'],
+  releasedKeepPolicy: null,
+  maxRateKib: null,
 }
 
 function logsOn(retentionDays: number, dataRetentionDays = 30): BackupPolicy {

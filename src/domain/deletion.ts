@@ -94,6 +94,7 @@ export const RULES: readonly RuleRow[] = [
     about: 'instance',
     binds: BY_HAND,
     judge: ({ instance }) =>
+      isReleased(instance) ??
       check(instance?.status === 'Running', `instance status ${instance?.status}`, 'state'),
   },
   {
@@ -112,6 +113,7 @@ export const RULES: readonly RuleRow[] = [
     about: 'instance',
     binds: BY_HAND,
     judge: ({ instance }) =>
+      isReleased(instance) ??
       check(
         instance?.category === 'HighAvailability',
         `category ${instance?.category}, needs HighAvailability`,
@@ -152,6 +154,11 @@ export const RULES: readonly RuleRow[] = [
   { rule: 'log-retention-shorter', about: 'set', binds: BY_HAND, judge: judgeLogRetention },
   { rule: 'set-old-enough', about: 'set', binds: BY_HAND, judge: judgeAge },
 ]
+
+/** A released instance has no server to be asked and no category to keep: only its sets' rules bind. */
+function isReleased(instance: Instance | null): Omit<Finding, 'rule'> | null {
+  return instance?.status === 'Released' ? holds('the instance was released') : null
+}
 
 /** One set alone, as StoreStatus shows it. */
 export function judgeSet(subject: Subject, cause: Cause): Verdict {

@@ -4,7 +4,11 @@ import type { BackupSetId, InstanceId } from '../base/ids.ts'
 export type Category = 'HighAvailability' | 'Basic'
 export type InstanceType = 'Primary' | 'Readonly' | 'Guard'
 /** RDS's instance states that this service uses; `Stopped`: its primary does not answer SQL. */
-export type InstanceStatus = 'Creating' | 'Running' | 'Stopped' | 'Deleting'
+export type InstanceStatus = 'Creating' | 'Running' | 'Stopped' | 'Deleting' | 'Released'
+/** Who runs its servers: this service on its own host, or someone else. */
+export type Origin = 'local' | 'attached'
+/** Which sets outlive the instance: none, the latest (the vendor's spelling), all. */
+export type ReleasedKeepPolicy = 'None' | 'Lastest' | 'All'
 
 /** One database service: a primary, its standbys, its own backup sets. */
 export interface Instance {
@@ -17,6 +21,13 @@ export interface Instance {
   /** RDS's lock modes; only `Unlock` allows changes. */
   readonly lockMode: string
   readonly description: string
+  readonly origin: Origin
+  /** The instance that a read-only or disaster recovery instance follows; null on a primary one. */
+  readonly masterId: InstanceId | null
+  /** The cluster that an attached instance's servers belong to, 64 bits in decimal. */
+  readonly systemIdentifier: string | null
+  /** Deleting the instance is refused while it is on. */
+  readonly deletionProtection: boolean
   readonly createdAt: Instant
 }
 
@@ -30,6 +41,10 @@ export interface BackupPolicy {
   readonly preferredTime: string
   /** Names of weekdays, in the order of the week. */
   readonly preferredPeriod: readonly string[]
+  /** Null as long as nobody has chosen. */
+  readonly releasedKeepPolicy: ReleasedKeepPolicy | null
+  /** At most so many kB (1024 bytes) a second are read from a server; null: no limit. */
+  readonly maxRateKib: number | null
 }
 
 /** `deleted`: named by an accepted delete, its bytes not yet decided upon. */

@@ -1,11 +1,23 @@
 import type { BackupSetId, InstanceId, JobId } from '../base/ids.ts'
+import type { ReleasedKeepPolicy } from './instance.ts'
 
 /** Work that ends, by kind, with what it needs to be told. The row in the catalogue is the truth. */
 export interface JobParameters {
   'create-local-instance': Record<string, never>
+  /** Inspects the servers of an instance that is to be attached. */
+  'attach-instance': Record<string, never>
+  /** Ends an instance; what its policy keeps of its sets outlives it. */
+  'remove-instance': RemoveParameters
   'take-backup': { readonly mode: 'Manual' | 'Automated' }
   /** Decides that the bytes of deleted sets go (rule R2), then gives them back. */
   'purge-sets': Record<string, never>
+}
+
+export interface RemoveParameters {
+  readonly keep: ReleasedKeepPolicy
+  /** Who asked, for the record of deleted sets. */
+  readonly accessKeyId: string
+  readonly address: string
 }
 
 export type JobKind = keyof JobParameters

@@ -1,5 +1,5 @@
 import { pause } from '../base/clock.ts'
-import { describeError, invariant, isFault } from '../base/fault.ts'
+import { describeError, Fault, invariant, isFault } from '../base/fault.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Sealer } from '../base/sealing.ts'
 import type { Catalogue } from '../catalogue/database.ts'
@@ -15,6 +15,8 @@ export interface LocalServers extends AsyncDisposable {
   /** Starts the server unless it runs; repeatable. */
   ensureRunning(plan: LocalServerPlan, signal: AbortSignal): Promise<void>
   stop(node: string): Promise<void>
+  /** Stops it, and refuses to start it again: its files are about to go. */
+  retire(node: string): Promise<void>
   /** The duty: keeps every finished local instance's servers running until `signal` aborts. */
   supervise(signal: AbortSignal): Promise<void>
 }
@@ -67,8 +69,10 @@ export function createLocalServers(needs: Needs): LocalServers {
   const running = new Map<string, RunningServer>()
   /** Starts of one node follow one another: a job and the duty may ask at the same moment. */
   const starting = new Map<string, Promise<void>>()
+  const retired = new Set<string>()
   const start = async (plan: LocalServerPlan, signal: AbortSignal) => {
     if (running.has(plan.node)) return
+    if (retired.has(plan.node)) throw new Fault('not-found', `${plan.node} is being removed`)
     const server = await engine.start(plan, signal)
     running.set(plan.node, server)
     log.info('database server started', { node: plan.node, port: plan.port, pid: server.pid })
@@ -103,6 +107,13 @@ export function createLocalServers(needs: Needs): LocalServers {
   return {
     ensureRunning,
     stop,
+    retire: async (node) => {
+      retired.add(node)
+      await starting.get(node)?.catch(() => {
+        // It did not start: there is nothing to stop.
+      })
+      await stop(node)
+    },
     supervise: (signal) =>
       supervise(needs, { isRunning: (node) => running.has(node), ensureRunning, stop }, signal),
     [Symbol.asyncDispose]: async () => {

@@ -4,8 +4,16 @@ import { pause } from '../base/clock.ts'
 import { describeError, Fault, isFault } from '../base/fault.ts'
 import { lockInstance } from '../catalogue/instances.ts'
 import { countFailure, noteCause } from '../catalogue/jobs.ts'
+import { runHolding } from '../catalogue/leases.ts'
 import { beginSet, failSet, recordSealed } from '../catalogue/series.ts'
-import type { BackupStream, Engine, SetDescription, Source } from '../engines/engine.ts'
+import type { BackupPolicy } from '../domain/instance.ts'
+import type {
+  BackupOptions,
+  BackupStream,
+  Engine,
+  SetDescription,
+  Source,
+} from '../engines/engine.ts'
 import type { SetWriter } from '../repository/repository.ts'
 import type { NewSet, SealedSet } from '../series/series.ts'
 import { type Job, postgresOf, type Run, type WorkerParts } from './job.ts'
@@ -25,13 +33,16 @@ const RUNNING_PAUSE_MS = 500
  */
 export const takeBackup: Job<'take-backup'> = async ({ mode }, run, parts) => {
   if (run.cause !== null) return cleanUp(run, parts, run.cause)
-  const set = await run.transaction(async (tx) => {
-    await lockInstance(tx, run.instanceId)
-    return beginSet(tx, run.instanceId, run.attempt, mode, parts.clock.now())
+  const { set, pace } = await run.transaction(async (tx) => {
+    const found = await lockInstance(tx, run.instanceId)
+    return {
+      set: await beginSet(tx, run.instanceId, run.attempt, mode, parts.clock.now()),
+      pace: paceOf(mode, found?.policy ?? null),
+    }
   })
   try {
     await removeAbandoned(run, parts, run.signal)
-    await writeSet(set, run, parts)
+    await writeSet(set, pace, run, parts)
   } catch (error) {
     const cause = await causeOfFailure(error, run)
     await run.transaction(async (tx) => {
@@ -41,6 +52,15 @@ export const takeBackup: Job<'take-backup'> = async ({ mode }, run, parts) => {
     })
     await cleanUp(run, parts, cause)
   }
+}
+
+/** How gently the server is treated. */
+type Pace = Pick<BackupOptions, 'maxRateKib' | 'checkpoint'>
+
+/** By hand someone waits for the set; a scheduled backup lets the server take its time. */
+function paceOf(mode: 'Manual' | 'Automated', policy: BackupPolicy | null): Pace {
+  const checkpoint = mode === 'Manual' ? 'fast' : 'spread'
+  return { maxRateKib: policy?.maxRateKib ?? null, checkpoint }
 }
 
 /** Rethrows what is no failure of this backup: a stop, a takeover, or what is worth another try. */
@@ -83,31 +103,47 @@ function scratchOf(run: Run, parts: WorkerParts): string {
   return join(parts.scratchDirectory, `backup-${run.instanceId}`)
 }
 
-async function writeSet(set: NewSet, run: Run, parts: WorkerParts): Promise<void> {
+async function writeSet(set: NewSet, pace: Pace, run: Run, parts: WorkerParts): Promise<void> {
   const scratchDirectory = scratchOf(run, parts)
   await rm(scratchDirectory, { recursive: true, force: true })
   await mkdir(scratchDirectory, { recursive: true, mode: 0o700 })
   try {
-    const { engine } = postgresOf(parts)
     run.report('preparing')
-    const source = await awaitSource(engine, run, parts)
-    const options = {
-      scratchDirectory,
-      label: `holdfast ${set.setId}`,
-      maxRateKib: null,
-      checkpoint: 'fast',
-    } as const
-    await using stream = await engine.openBackup(source, options, run.signal)
-    await using writer = await parts.repository.writeSet(set, run.signal)
-    const { findings } = stream
-    if (findings.length > 0) run.log.warn('standby passed over', { findings })
-    const description = await copyEntries(stream, writer, run)
-    run.report('checking', writer.progress.contentBytes, stream.estimatedBytes)
-    const sealed = await writer.seal(Buffer.from(JSON.stringify(description)), run.signal)
-    await record(sealed, description, run, parts)
+    const source = await awaitSource(postgresOf(parts).engine, run, parts)
+    const options = { ...pace, scratchDirectory, label: `holdfast ${set.setId}` }
+    await runHolding(
+      parts.catalogue,
+      hostsOf(source),
+      (signal) => copySet(set, source, options, { ...run, signal }, parts),
+      (lease) => run.report(`waiting for ${lease}`),
+      run.signal,
+    )
   } finally {
     await rm(scratchDirectory, { recursive: true, force: true })
   }
+}
+
+/** One backup at a time for each database host, however many instances are on it. */
+function hostsOf({ endpoints }: Source): readonly string[] {
+  const loopback = /^(\/.*|localhost|::1|127\..*)$/
+  return endpoints.map(({ host }) => `backup of ${loopback.test(host) ? 'localhost' : host}`)
+}
+
+async function copySet(
+  set: NewSet,
+  source: Source,
+  options: BackupOptions,
+  run: Run,
+  parts: WorkerParts,
+): Promise<void> {
+  await using stream = await postgresOf(parts).engine.openBackup(source, options, run.signal)
+  await using writer = await parts.repository.writeSet(set, run.signal)
+  const { findings } = stream
+  if (findings.length > 0) run.log.warn('standby passed over', { findings })
+  const description = await copyEntries(stream, writer, run)
+  run.report('checking', writer.progress.contentBytes, stream.estimatedBytes)
+  const sealed = await writer.seal(Buffer.from(JSON.stringify(description)), run.signal)
+  await record(sealed, description, run, parts)
 }
 
 async function copyEntries(

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { DAY_MS, instant } from '../base/clock.ts'
 import { isFault } from '../base/fault.ts'
 import { countSetsSince } from '../catalogue/backup-sets.ts'
-import { lockInstance } from '../catalogue/instances.ts'
+import { lockLiveInstance } from '../catalogue/instances.ts'
 import { defineOperation } from '../wire/operation.ts'
 import { text } from '../wire/parameters.ts'
 import type { OperationParts } from './parts.ts'
@@ -57,7 +57,7 @@ export const CreateBackup = defineOperation(
       throw refuse('InvalidDBName.Format', 'a physical backup holds all databases')
     }
     return catalogue.transaction(async (tx) => {
-      const found = await lockInstance(tx, parameters.DBInstanceId)
+      const found = await lockLiveInstance(tx, parameters.DBInstanceId)
       if (!found) throw refuse('InvalidDBInstanceName.NotFound')
       const { instance } = found
       if (instance.type === 'Readonly') throw refuse('ReadDBInstanceNotSupport')

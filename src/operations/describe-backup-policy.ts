@@ -30,6 +30,8 @@ export const DescribeBackupPolicy = defineOperation(
       ReleasedKeepPolicy: z.string(),
       EnableIncrementDataBackup: z.boolean(),
       SupportReleasedKeep: z.number(),
+      /** Ours: kB per second; 0: no limit. */
+      MaxRate: z.number(),
     }),
     errors: { 'InvalidDBInstanceName.NotFound': {} },
   },
@@ -52,9 +54,10 @@ export const DescribeBackupPolicy = defineOperation(
       CompressType: '0',
       BackupMethod: 'Physical',
       BackupInterval: '-1',
-      ReleasedKeepPolicy: 'None',
+      ReleasedKeepPolicy: policy.releasedKeepPolicy ?? 'None',
       EnableIncrementDataBackup: false,
-      SupportReleasedKeep: 0,
+      SupportReleasedKeep: 1,
+      MaxRate: policy.maxRateKib ?? 0,
     }
   },
 )

@@ -1,7 +1,10 @@
 import { z } from 'zod'
+import { attachedServersOf } from '../catalogue/attached-servers.ts'
+import type { Transaction } from '../catalogue/database.ts'
 import { findInstance } from '../catalogue/instances.ts'
 import { localServersOf } from '../catalogue/local-servers.ts'
 import { storedBytes } from '../catalogue/usage.ts'
+import type { Instance } from '../domain/instance.ts'
 import { defineOperation } from '../wire/operation.ts'
 import { text } from '../wire/parameters.ts'
 import { createdAt, InstanceFields, instanceFields } from './instance-fields.ts'
@@ -44,12 +47,12 @@ export const DescribeDBInstanceAttribute = defineOperation(
     return catalogue.transaction(async (tx) => {
       const found = await findInstance(tx, parameters.DBInstanceId)
       if (!found) throw refuse('InvalidDBInstanceId.NotFound')
-      const servers = await localServersOf(tx, found.instance.id)
+      const servers = await serversOf(tx, found.instance)
       const primary = servers.find((server) => server.role === 'primary')
       const attribute = {
         ...instanceFields(found, region),
         CreationTime: createdAt(found),
-        ConnectionString: primary ? '127.0.0.1' : '',
+        ConnectionString: primary?.host ?? '',
         Port: primary ? String(primary.port) : '',
         DBClusterNodes: {
           DBClusterNode: servers.map((server) => ({
@@ -64,3 +67,15 @@ export const DescribeDBInstanceAttribute = defineOperation(
     })
   },
 )
+
+interface Server {
+  readonly node: string
+  readonly role: 'primary' | 'standby'
+  readonly host: string
+  readonly port: number
+}
+
+async function serversOf(tx: Transaction, { id, origin }: Instance): Promise<readonly Server[]> {
+  if (origin === 'attached') return attachedServersOf(tx, id)
+  return (await localServersOf(tx, id)).map((server) => ({ ...server, host: '127.0.0.1' }))
+}

@@ -2,6 +2,9 @@ import { z } from 'zod'
 import { isoSeconds } from '../base/clock.ts'
 import type { InstanceWithPolicy } from '../catalogue/instances.ts'
 
+/** Bounds of MAX_RATE, in kB per second (PostgreSQL manual, "Streaming Replication Protocol"). */
+export const MAX_RATE = { min: 32, max: 1_048_576 } as const
+
 /** Fields that DescribeDBInstances and DescribeDBInstanceAttribute have in common. */
 export const InstanceFields = {
   DBInstanceId: z.string(),
@@ -19,6 +22,8 @@ export const InstanceFields = {
   DBInstanceNetType: z.string(),
   ConnectionMode: z.string(),
   DeletionProtection: z.boolean(),
+  /** Absent on a primary instance. */
+  MasterInstanceId: z.string().optional(),
   ReadOnlyDBInstanceIds: z.object({
     ReadOnlyDBInstanceId: z.array(z.object({ DBInstanceId: z.string() })),
   }),
@@ -40,7 +45,8 @@ export function instanceFields({ instance }: InstanceWithPolicy, region: string)
     InstanceNetworkType: 'Classic',
     DBInstanceNetType: 'Intranet',
     ConnectionMode: 'Standard',
-    DeletionProtection: false,
+    DeletionProtection: instance.deletionProtection,
+    ...(instance.masterId === null ? {} : { MasterInstanceId: instance.masterId }),
     // Terraform reads the inner list without asking whether it is there.
     ReadOnlyDBInstanceIds: { ReadOnlyDBInstanceId: [] },
   }

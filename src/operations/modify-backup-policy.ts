@@ -1,8 +1,9 @@
 import { z } from 'zod'
-import { lockInstance, updatePolicy } from '../catalogue/instances.ts'
+import { lockLiveInstance, updatePolicy } from '../catalogue/instances.ts'
 import type { BackupPolicy } from '../domain/instance.ts'
 import { defineOperation } from '../wire/operation.ts'
 import { choice, text, wholeNumber } from '../wire/parameters.ts'
+import { MAX_RATE } from './instance-fields.ts'
 import type { OperationParts } from './parts.ts'
 
 type Needs = Pick<OperationParts, 'catalogue' | 'log'>
@@ -44,6 +45,11 @@ export const ModifyBackupPolicy = defineOperation(
       ReleasedKeepPolicy: choice(['None', 'Lastest', 'All'], 'After release.', '归档保留策略。', {
         error: 'InvalidReleasedKeepPolicy.Format',
       }).optional(),
+      MaxRate: wholeNumber('Ours: kB per second, 32–1048576; 0: no limit.', '备份限速。', {
+        min: 0,
+        max: MAX_RATE.max,
+        error: 'InvalidParameter',
+      }).optional(),
     }),
     response: z.object({
       // The vendor's spelling: a capital D.
@@ -56,6 +62,7 @@ export const ModifyBackupPolicy = defineOperation(
       'InvalidReleasedKeepPolicy.Format': {},
       'InvalidPreferredBackupTime.Format': {},
       'InvalidPreferredBackupPeriod.Malformed': {},
+      InvalidParameter: {},
       UnsupportedOperation: {},
       ReadDBInstanceNotSupport: {},
       IncorrectDBInstanceState: {},
@@ -75,21 +82,24 @@ export const ModifyBackupPolicy = defineOperation(
     if (!logMode && days !== null && days.length < BACKUP_DAYS_MIN) {
       throw refuse('InvalidPreferredBackupPeriod.Malformed', 'at least two days of the week')
     }
+    const { MaxRate } = parameters
+    if (MaxRate !== undefined && MaxRate !== 0 && MaxRate < MAX_RATE.min) {
+      throw refuse('InvalidParameter', `MaxRate: 0, or ${MAX_RATE.min}–${MAX_RATE.max}`)
+    }
     return catalogue.transaction(async (tx) => {
-      const found = await lockInstance(tx, parameters.DBInstanceId)
+      const found = await lockLiveInstance(tx, parameters.DBInstanceId)
       if (!found) throw refuse('InvalidDBInstanceId.NotFound')
       if (found.instance.type === 'Readonly') throw refuse('ReadDBInstanceNotSupport')
       if (found.instance.status !== 'Running') throw refuse('IncorrectDBInstanceState')
       if (on) throw refuse('UnsupportedOperation', 'log backup does not exist in this version')
-      if (parameters.ReleasedKeepPolicy && parameters.ReleasedKeepPolicy !== 'None' && !logMode) {
-        throw refuse('UnsupportedOperation', 'instances cannot be released in this version')
-      }
       if (!logMode) {
         const policy: BackupPolicy = {
           ...found.policy,
           dataRetentionDays: parameters.BackupRetentionPeriod ?? found.policy.dataRetentionDays,
           preferredTime: time ?? found.policy.preferredTime,
           preferredPeriod: days ?? found.policy.preferredPeriod,
+          releasedKeepPolicy: parameters.ReleasedKeepPolicy ?? found.policy.releasedKeepPolicy,
+          maxRateKib: rateOf(parameters.MaxRate, found.policy.maxRateKib),
         }
         await updatePolicy(tx, found.instance.id, policy)
         log.info('policy changed', { requestId, instanceId: found.instance.id, ...policy })
@@ -98,6 +108,12 @@ export const ModifyBackupPolicy = defineOperation(
     })
   },
 )
+
+/** 0 takes the limit away. */
+function rateOf(asked: number | undefined, before: number | null): number | null {
+  if (asked === undefined) return before
+  return asked === 0 ? null : asked
+}
 
 /** `00:00Z-01:00Z` … `23:00Z-24:00Z`. */
 function isHour(text: string): boolean {

@@ -13,7 +13,7 @@ const STATEMENTS = [
      add column max_rate_kib int,
      add column master_instance_id text references instance,
      add column deletion_protection boolean not null default false,
-     add column released_keep_policy text not null default 'None'
+     add column released_keep_policy text
        check (released_keep_policy in ('None', 'Lastest', 'All')),
      add column released_at bigint`,
   // One row for each server that someone else runs. A node keeps its name when its role changes.

@@ -56,6 +56,27 @@ export const INSTANCE_ERRORS = {
     ['The version is not one that this service runs.', '本服务不支持该版本。'],
     ['Use a supported version.', '请使用受支持的版本。'],
   ),
+  'InvalidDBInstanceId.Duplicate': wireError(
+    400,
+    'Specified DB instance ID is in use.',
+    ['Another instance has this ID, or had it.', '该实例 ID 已被使用。'],
+    ['Choose another ID, or leave it out.', '请使用其他 ID。'],
+  ),
+  'OperationDenied.DeletionProtection': wireError(
+    400,
+    'The operation is not permitted when the instance enabled deletion protection.',
+    ['The instance is protected from deletion.', '实例已开启释放保护。'],
+    [
+      'Switch it off with ModifyDBInstanceDeletionProtection.',
+      '请通过 ModifyDBInstanceDeletionProtection 关闭。',
+    ],
+  ),
+  ChildDBInstanceExists: wireError(
+    403,
+    'Current DB instance has child DB instance.',
+    ['Read-only or disaster recovery instances follow it.', '存在只读或灾备实例。'],
+    ['Delete those instances first.', '请先释放这些实例。'],
+  ),
   InvalidCategory: wireError(
     400,
     'Specified parameter Category is not valid.',

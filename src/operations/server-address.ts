@@ -1,0 +1,73 @@
+/** What a connection URL says, without its password, and how the server is spoken to. */
+export interface ServerAddress {
+  readonly host: string
+  readonly port: number
+  readonly database: string
+  readonly user: string
+  readonly password: string | null
+  readonly sslMode: SslMode | null
+}
+
+export type SslMode = (typeof SSL_MODES)[number]
+export const SSL_MODES = ['disable', 'prefer', 'require', 'verify-ca', 'verify-full'] as const
+
+const SCHEMES = new Set(['postgresql:', 'postgres:'])
+
+/**
+ * Reads `postgresql://user[:password]@host[:port][/database][?sslmode=…]` (PostgreSQL manual,
+ * "Connection URIs"). Gives every problem at once; none of them quotes the URL, which may hold a
+ * password.
+ */
+export function readServerUrl(url: string): ServerAddress | { readonly problems: string[] } {
+  const parsed = URL.canParse(url) ? new URL(url) : null
+  if (parsed === null || !SCHEMES.has(parsed.protocol)) {
+    return { problems: ['it is not a URL like postgresql://user@host:5432/database'] }
+  }
+  const problems: string[] = []
+  const host = decode(parsed.hostname.replace(/^\[(.*)\]$/, '$1'))
+  if (!host) problems.push('it names no host')
+  else if (host.includes(',')) problems.push('it names several hosts: give one URL for each server')
+  const user = decode(parsed.username)
+  if (!user) problems.push('it names no user')
+  const database = decode(parsed.pathname.replace(/^\//, ''))
+  const password = decode(parsed.password)
+  if (database === null || password === null) problems.push('it is not percent-encoded UTF-8')
+  const sslMode = readOptions(parsed.searchParams, problems)
+  if (problems.length > 0) return { problems }
+  return {
+    host: host ?? '',
+    port: parsed.port === '' ? 5432 : Number(parsed.port),
+    database: database || 'postgres',
+    user: user ?? '',
+    password: password || null,
+    sslMode,
+  }
+}
+
+/** This very host, or a socket on it: nobody can listen in between. */
+export function isLoopback(host: string): boolean {
+  return host.startsWith('/') || /^(localhost|::1|127\.\d+\.\d+\.\d+)$/.test(host)
+}
+
+function readOptions(options: URLSearchParams, problems: string[]): SslMode | null {
+  let mode: SslMode | null = null
+  for (const [name, value] of options) {
+    if (name !== 'sslmode') {
+      problems.push(`it has the option ${name}: only sslmode is taken from a URL`)
+      continue
+    }
+    // libpq tries plain text first for `allow`; here TLS is always tried first.
+    const known = SSL_MODES.find((each) => each === (value === 'allow' ? 'prefer' : value))
+    if (known === undefined) problems.push(`its sslmode is none of ${SSL_MODES.join(', ')}`)
+    else mode = known
+  }
+  return mode
+}
+
+function decode(text: string): string | null {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return null // Its caller says what is wrong with it.
+  }
+}
