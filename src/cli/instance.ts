@@ -1,11 +1,14 @@
 import { Fault } from '../base/fault.ts'
 import { readArguments, UsageError } from './arguments.ts'
+import { attach, detach } from './attach.ts'
 import { type Client, itemsOf, openClient, pollUntil, type Reply } from './client.ts'
 import { operatorLog, requireConfig } from './setup.ts'
 
-/** `holdfast instance create|list|show|connect`. */
+/** `holdfast instance create|attach|detach|list|show|connect`. */
 export async function instance(words: readonly string[], signal: AbortSignal): Promise<undefined> {
   const [verb, ...rest] = words
+  if (verb === 'attach') return attach(rest, signal)
+  if (verb === 'detach') return detach(rest, signal)
   const given = readArguments(rest, {
     endpoint: 'text',
     engine: 'text',
@@ -33,7 +36,7 @@ export async function instance(words: readonly string[], signal: AbortSignal): P
     const shown = await client.ask('DescribeDBInstanceAttribute', { DBInstanceId: id })
     process.stdout.write(`${JSON.stringify(itemsOf(shown, 'DBInstanceAttribute')[0], null, 2)}\n`)
   } else {
-    throw new UsageError('instance create, list, show or connect')
+    throw new UsageError('instance create, attach, detach, list, show or connect')
   }
 }
 
