@@ -2,7 +2,6 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pause } from '../base/clock.ts'
 import { Fault, systemCode } from '../base/fault.ts'
-import { readEnvironment } from '../config/environment.ts'
 import { type AccessKey, parseAccessKey } from '../config/secrets.ts'
 import { type CallReply, callApi } from '../wire/client.ts'
 import { requireConfig } from './setup.ts'
@@ -24,9 +23,8 @@ export type Reply = Readonly<Record<string, unknown>>
 
 /** The endpoint and the key come from the environment, else from the data folder. */
 export async function openClient(endpoint: string | null, signal: AbortSignal): Promise<Client> {
-  const environment = readEnvironment()
   const config = requireConfig()
-  const address = endpoint ?? environment.HOLDFAST_ENDPOINT ?? null
+  const address = endpoint ?? config.endpoint
   const url = withScheme(address ?? `${config.listen.host}:${config.listen.port}`)
   const key = config.accessKey ?? (await readKeyFile(join(config.dataDirectory, 'access-key.json')))
   const call: Client['call'] = (action, parameters, format = 'JSON') =>

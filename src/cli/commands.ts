@@ -16,7 +16,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
 export const USAGE = `Usage: holdfast <command>
 
 Service
-  serve [--development-clock]
+  serve [--development-clock] [--allow-plain-http]
 
 Clients (signed HTTP; --endpoint, HOLDFAST_ENDPOINT or HOLDFAST_LISTEN names the service)
   call <Action> [--Name value …] [--Format XML]

@@ -8,6 +8,6 @@ export async function demo(words: readonly string[], signal: AbortSignal): Promi
   const size = given.text('size') ?? 'full'
   if (size !== 'small' && size !== 'full') throw new UsageError('--size small or full')
   if (given.words.length > 0) throw new UsageError(`demo takes no ${given.words[0]}`)
-  const serverUser = readEnvironment().HOLDFAST_SERVER_USER || null
+  const serverUser = readEnvironment()['HOLDFAST_SERVER_USER'] || null
   return runDemo({ size, keep: given.on('keep'), serverUser }, signal)
 }

@@ -1,16 +1,23 @@
 import { once } from 'node:events'
 import { findProblems, startService } from '../app/service.ts'
 import { createLogger } from '../base/logger.ts'
-import type { Config } from '../config/config.ts'
+import { type Config, plainListeners } from '../config/config.ts'
 import { readArguments, UsageError } from './arguments.ts'
 import { configFault, loadedConfig } from './setup.ts'
 
 /** Runs the service until SIGINT or SIGTERM, which drain and stop everything it started. */
 export async function serve(words: readonly string[], signal: AbortSignal): Promise<undefined> {
-  const given = readArguments(words, { 'development-clock': 'switch' })
+  const given = readArguments(words, {
+    'development-clock': 'switch',
+    'allow-plain-http': 'switch',
+  })
   if (given.words.length > 0) throw new UsageError(`serve takes no ${given.words[0]}`)
-  const config = await requireFitConfig()
+  const { config, warnings } = await requireFitConfig(given.on('allow-plain-http'))
   const log = createLogger(1)
+  for (const warning of warnings) {
+    log.warn('configuration', { warning })
+    process.stderr.write(`Warning: ${warning}\n`)
+  }
   await using service = await startService(config, given.on('development-clock'), log, signal)
   process.stderr.write(`Holdfast listens on ${service.url}\n`)
   if (service.accessKeyFile) {
@@ -19,11 +26,33 @@ export async function serve(words: readonly string[], signal: AbortSignal): Prom
   if (!signal.aborted) await Promise.race([once(signal, 'abort'), service.failed])
 }
 
+interface FitConfig {
+  readonly config: Config
+  readonly warnings: readonly string[]
+}
+
 /** Names every problem at once: with the values themselves, and with what they point to. */
-async function requireFitConfig(): Promise<Config> {
+async function requireFitConfig(allowPlainHttp: boolean): Promise<FitConfig> {
   const loaded = loadedConfig()
+  const { config } = loaded
   const problems = loaded.ok ? [] : [...loaded.problems]
-  problems.push(...(await findProblems(loaded.config)))
+  problems.push(...(await findProblems(config)))
+  const plain = plainListeners(config)
+  if (!allowPlainHttp) problems.push(...plain.map(needsTls))
   if (problems.length > 0) throw configFault(problems)
-  return loaded.config
+  return { config, warnings: [...loaded.warnings, ...plain.map(plainWarning)] }
+}
+
+function needsTls(name: string): string {
+  return (
+    `${name} is beyond loopback, where everything would be sent in plain text: set ` +
+    'HOLDFAST_TLS_CERT and HOLDFAST_TLS_KEY, or start with --allow-plain-http'
+  )
+}
+
+function plainWarning(name: string): string {
+  return (
+    `${name} is beyond loopback without TLS: whoever is on the way can read what is asked and ` +
+    'answered, secrets included'
+  )
 }

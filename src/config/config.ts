@@ -1,29 +1,61 @@
-import { isAbsolute, join, resolve } from 'node:path'
-import { Secret } from '../base/secret.ts'
+import type { Secret } from '../base/secret.ts'
+import { isLoopback, type ListenAddress, type Subnet } from './address.ts'
+import type { DiskLow } from './disk-low.ts'
 import type { Environment } from './environment.ts'
+import { givenValue, unknownNames } from './given-values.ts'
+import type { Place, Setting } from './setting.ts'
+import { SETTING_ROWS, SETTINGS } from './settings.ts'
 
 /** Everything the service is told from outside, checked. Paths are absolute. */
 export interface Config {
   readonly dataDirectory: string
   readonly storageDirectory: string
-  readonly listen: { readonly host: string; readonly port: number }
+  readonly keyFile: string
+  readonly listen: ListenAddress
+  /** PEM files of the service's certificate; null: plain HTTP. */
+  readonly tls: { readonly certificateFile: string; readonly keyFile: string } | null
+  /** Whose word on the address of a client is believed. */
+  readonly trustedProxies: readonly Subnet[]
   /** The first access key; null: made at first start and kept in the data folder. */
   readonly accessKey: { readonly id: string; readonly secret: Secret<string> } | null
-  readonly keyFile: string
   readonly region: string
-  /** The user under which database servers run when the service is root; null: a default. */
+  /** The user under which local instances' servers run when the service is root; null: a default. */
   readonly serverUser: string | null
+  /** The same for the catalogue's server. */
+  readonly catalogueUser: string | null
+  readonly metrics: {
+    readonly token: Secret<string> | null
+    /** A listener for metrics alone; null: they are part of the API's. */
+    readonly listen: ListenAddress | null
+  }
+  /** Where events are sent, and what signs them. */
+  readonly notify: {
+    readonly url: Secret<string>
+    readonly secret: Secret<string> | null
+  } | null
+  /** Asked after each successful backup. */
+  readonly deadManUrl: Secret<string> | null
+  readonly diskLow: DiskLow
+  /** Where client commands find the service; null: where it listens. */
+  readonly endpoint: string | null
+  /** What client commands trust besides the system's certificates. */
+  readonly caCertificateFile: string | null
+}
+
+interface Read {
+  readonly config: Config
+  /** What is most likely a mistake, but keeps nothing from running. */
+  readonly warnings: readonly string[]
 }
 
 /** `ok: false`: the configuration must not be used, only looked at for what else is wrong with it. */
 export type Loaded =
-  | { readonly ok: true; readonly config: Config }
-  | { readonly ok: false; readonly config: Config; readonly problems: readonly string[] }
+  | (Read & { readonly ok: true })
+  | (Read & { readonly ok: false; readonly problems: readonly string[] })
 
-const LOOPBACK = new Set(['127.0.0.1', '::1', 'localhost'])
-
-/** The data folder of root: its home is closed to the user under which database servers run. */
-const ROOT_DATA = '/var/lib/holdfast'
+type Values = {
+  readonly [Key in keyof typeof SETTINGS]: ReturnType<(typeof SETTINGS)[Key]['read']>
+}
 
 /**
  * Reports every problem at once. `directory` is what relative paths are relative to; `root` says
@@ -31,70 +63,85 @@ const ROOT_DATA = '/var/lib/holdfast'
  */
 export function loadConfig(environment: Environment, directory: string, root: boolean): Loaded {
   const problems: string[] = []
-  const dataDirectory = readDataDirectory(environment, directory, root)
-  if (dataDirectory === null) problems.push('HOLDFAST_DATA is not set: it names the data folder')
-  const listen = readListen(environment.HOLDFAST_LISTEN || '127.0.0.1:8787', problems)
-  const accessKey = readAccessKey(environment, problems)
-  const region = environment.HOLDFAST_REGION || 'local'
-  if (!/^[a-z0-9][a-z0-9-]{0,62}$/.test(region)) {
-    problems.push(`HOLDFAST_REGION is not a region name (a–z, 0–9, -): ${region}`)
-  }
-  const data = dataDirectory ?? directory
-  if (dataDirectory?.includes('\n')) problems.push('HOLDFAST_DATA must not contain a line break')
-  const config: Config = {
-    dataDirectory: data,
-    storageDirectory: pathOr(environment.HOLDFAST_STORAGE, join(data, 'storage'), directory),
-    listen,
-    accessKey,
-    keyFile: pathOr(environment.HOLDFAST_KEY_FILE, join(data, 'key'), directory),
-    region,
-    serverUser: environment.HOLDFAST_SERVER_USER || null,
-  }
-  return problems.length > 0 ? { ok: false, config, problems } : { ok: true, config }
+  const values = readAll(environment, directory, root, problems)
+  const config = compose(values, problems)
+  const unknown = unknownNames(SETTING_ROWS, environment)
+  const warnings = unknown.map((name) => `${name} is no setting of Holdfast and has no effect`)
+  const read = { config, warnings }
+  return problems.length > 0 ? { ...read, ok: false, problems } : { ...read, ok: true }
 }
 
-function readDataDirectory(
+/** Whether others than this host's processes can reach the API, directly or through a proxy. */
+export function isExposed({ listen, trustedProxies }: Config): boolean {
+  return !isLoopback(listen.host) || trustedProxies.length > 0
+}
+
+/** The settings whose listener would send everything in plain text beyond this host. */
+export function plainListeners({ listen, metrics, tls }: Config): readonly string[] {
+  if (tls !== null) return []
+  const listeners: readonly [name: string, address: ListenAddress | null][] = [
+    [SETTINGS.listen.name, listen],
+    [SETTINGS.metricsListen.name, metrics.listen],
+  ]
+  return listeners
+    .filter(([, address]) => address !== null && !isLoopback(address.host))
+    .map(([name]) => name)
+}
+
+function readAll(
   environment: Environment,
   directory: string,
   root: boolean,
-): string | null {
-  if (environment.HOLDFAST_DATA) return resolve(directory, environment.HOLDFAST_DATA)
-  if (root) return ROOT_DATA
-  const home = environment.HOME
-  return home && isAbsolute(home) ? join(home, '.holdfast') : null
+  problems: string[],
+): Values {
+  const base = { directory, root, home: environment['HOME'] ?? null }
+  const read = <Value>(row: Setting<Value>, place: Place): Value => {
+    const text = givenValue(row, environment, directory, (problem) => problems.push(problem))
+    return row.read(text, place, (problem) => problems.push(`${row.name} ${problem}`))
+  }
+  const { dataDirectory: dataRow, ...others } = SETTINGS
+  const dataDirectory = read(dataRow, { ...base, dataDirectory: directory })
+  const rows: readonly (readonly [string, Setting<unknown>])[] = Object.entries(others)
+  const values = rows.map(([key, row]) => [key, read(row, { ...base, dataDirectory })] as const)
+  return { dataDirectory, ...Object.fromEntries(values) } as Values
 }
 
-function readListen(text: string, problems: string[]): Config['listen'] {
-  const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:\s]*)):(\d{1,5})$/.exec(text)
-  const host = match?.[1] ?? match?.[2] ?? ''
-  const port = Number(match?.[3])
-  if (!match || host === '' || port > 65535) {
-    problems.push(`HOLDFAST_LISTEN is not host:port: ${text}`)
-    return { host: '127.0.0.1', port: 0 }
+function compose(values: Values, problems: string[]): Config {
+  const { tlsCertificateFile, tlsKeyFile, accessKeyId, accessKeySecret, ...others } = values
+  const { metricsToken, metricsListen, notifyUrl, notifySecret, ...rest } = others
+  requireBoth('accessKeyId', 'accessKeySecret', values, problems)
+  requireBoth('tlsCertificateFile', 'tlsKeyFile', values, problems)
+  if (notifySecret !== null && notifyUrl === null) {
+    problems.push(`${SETTINGS.notifySecret.name} signs nothing without ${SETTINGS.notifyUrl.name}`)
   }
-  if (!LOOPBACK.has(host) && !/^127\.\d+\.\d+\.\d+$/.test(host)) {
-    problems.push(
-      `HOLDFAST_LISTEN is beyond loopback (${host}): refused, because there is no TLS yet`,
-    )
+  if (metricsListen !== null && metricsListen.port !== 0 && same(metricsListen, values.listen)) {
+    problems.push(`${SETTINGS.metricsListen.name} is the address of ${SETTINGS.listen.name}`)
   }
-  return { host, port }
+  return {
+    ...rest,
+    tls:
+      tlsCertificateFile !== null && tlsKeyFile !== null
+        ? { certificateFile: tlsCertificateFile, keyFile: tlsKeyFile }
+        : null,
+    accessKey:
+      accessKeyId !== null && accessKeySecret !== null
+        ? { id: accessKeyId, secret: accessKeySecret }
+        : null,
+    metrics: { token: metricsToken, listen: metricsListen },
+    notify: notifyUrl === null ? null : { url: notifyUrl, secret: notifySecret },
+  }
 }
 
-function readAccessKey(environment: Environment, problems: string[]): Config['accessKey'] {
-  const id = environment.HOLDFAST_ACCESS_KEY_ID
-  const secret = environment.HOLDFAST_ACCESS_KEY_SECRET
-  if (!id && !secret) return null
-  if (!id || !secret) {
-    problems.push('HOLDFAST_ACCESS_KEY_ID and HOLDFAST_ACCESS_KEY_SECRET must be set together')
-    return null
-  }
-  if (!/^[A-Za-z0-9._-]{1,64}$/.test(id)) {
-    problems.push('HOLDFAST_ACCESS_KEY_ID must be 1–64 letters, digits, dots, dashes, underscores')
-  }
-  if (secret.length < 8) problems.push('HOLDFAST_ACCESS_KEY_SECRET is shorter than 8 characters')
-  return { id, secret: new Secret(secret) }
+function requireBoth(
+  left: keyof Values,
+  right: keyof Values,
+  values: Values,
+  problems: string[],
+): void {
+  if ((values[left] === null) === (values[right] === null)) return
+  problems.push(`${SETTINGS[left].name} and ${SETTINGS[right].name} must be set together`)
 }
 
-function pathOr(text: string | undefined, otherwise: string, directory: string): string {
-  return text ? resolve(directory, text) : otherwise
+function same(left: ListenAddress, right: ListenAddress): boolean {
+  return left.host === right.host && left.port === right.port
 }

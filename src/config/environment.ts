@@ -1,18 +1,7 @@
-/** The names this service reads, and the only place that reads them. */
-export interface Environment {
-  readonly HOLDFAST_DATA?: string
-  readonly HOLDFAST_STORAGE?: string
-  readonly HOLDFAST_LISTEN?: string
-  readonly HOLDFAST_ACCESS_KEY_ID?: string
-  readonly HOLDFAST_ACCESS_KEY_SECRET?: string
-  readonly HOLDFAST_KEY_FILE?: string
-  readonly HOLDFAST_REGION?: string
-  readonly HOLDFAST_SERVER_USER?: string
-  readonly HOLDFAST_ENDPOINT?: string
-  readonly HOME?: string
-}
+/** Variables by name; which of them mean something, `settings.ts` says. */
+export type Environment = Readonly<Record<string, string | undefined>>
 
-/** The process's environment, for reading only. */
+/** The process's environment, for reading only; no other place reads it. */
 export function readEnvironment(): Environment {
   return process.env
 }
