@@ -1,132 +1,143 @@
-import { randomBytes } from 'node:crypto'
-import { copyFile, mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { performance } from 'node:perf_hooks'
-import { syncFile } from '../src/base/durable-file.ts'
-import type { TreeEntry } from '../src/base/file-tree.ts'
-import type { SealedSet, StoredSet } from '../src/series/series.ts'
-import { newSet, openTestRepository, writeTestSet } from '../src/testing/open-test-repository.ts'
+import { mkdir, rm, stat } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { pseudoRandom } from '../src/testing/pseudo-random.ts'
+import { temporaryFolder } from '../src/testing/temporary-folder.ts'
+import type { Cost } from './measured.ts'
+import { measuredCommand, summed } from './measured.ts'
+import type { PageFiles } from './page-files.ts'
+import { changePages, modelPages, PAGE_BYTES, writePageFiles } from './page-files.ts'
+import { mebibytes, median, note, surroundings, table } from './report.ts'
+import { StoreProcess } from './store-process.ts'
 
 /**
- * Backup and restore of files of made-up pages, beside a plain copy of the same files, as JSON
- * lines: `node bench/repository.ts [files] [MiB per file]`.
+ * Backup, restore and reclaim of made-up pages, beside `cp` and `zstd -1` of the same bytes, taken
+ * in turns in one run: `node bench/repository.ts [--size MiB] [--rounds n] [--seed n]`.
  */
-const MEBIBYTE = 1024 * 1024
-const PAGE_BYTES = 8192
-const BLOCK_BYTES = 64 * 1024
-const CHANGED_PAGES = 0.02
-const { signal } = new AbortController()
+interface Step {
+  readonly name: string
+  readonly costs: Cost[]
+  /** Bytes stored new, or given back, in each round. */
+  readonly bytes: number[]
+}
 
-/** Rows of a fixed vocabulary with random numbers between: zstd 1 makes about a third of it. */
-function page(number: number): Buffer {
-  const rows: string[] = []
-  for (let length = 0; length < PAGE_BYTES; length += rows.at(-1)?.length ?? 1) {
-    rows.push(`${number}|customer ${randomBytes(12).toString('base64')}|street, town, paid|`)
+const THREADS = 2
+
+interface Run {
+  readonly files: PageFiles
+  readonly change: (share: number) => Promise<void>
+  readonly scratch: string
+  readonly steps: Map<string, Step>
+}
+
+async function plainCopy({ files, scratch }: Run): Promise<Cost> {
+  const target = join(scratch, 'copy')
+  const copy = await measuredCommand('cp', ['-r', files.directory, target])
+  const synced = files.paths.map((path) => join(target, 'base', basename(path)))
+  const cost = summed([copy, await measuredCommand('sync', synced)])
+  await rm(target, { recursive: true })
+  return cost
+}
+
+async function compressed({ files, scratch }: Run): Promise<[Cost, number]> {
+  const target = join(scratch, 'zstd')
+  await mkdir(target)
+  const options = ['-1', `-T${THREADS}`, '-q', '--output-dir-flat', target, ...files.paths]
+  const pack = await measuredCommand('zstd', options)
+  const packed = files.paths.map((path) => join(target, `${basename(path)}.zst`))
+  const cost = summed([pack, await measuredCommand('sync', packed)])
+  let bytes = 0
+  for (const path of packed) bytes += (await stat(path)).size
+  await rm(target, { recursive: true })
+  return [cost, bytes]
+}
+
+function record({ steps }: Run, name: string, cost: Cost, bytes: number): void {
+  const step = steps.get(name) ?? { name, costs: [], bytes: [] }
+  steps.set(name, step)
+  step.costs.push(cost)
+  step.bytes.push(bytes)
+  note(`  ${name}: ${cost.seconds.toFixed(2)} s`)
+}
+
+async function store(run: Run, program: StoreProcess, name: string): Promise<void> {
+  const { cost, stored } = await program.ask({ act: 'store', from: run.files.directory })
+  record(run, name, cost, (stored?.dataBytes ?? 0) + (stored?.mapBytes ?? 0))
+}
+
+async function end(
+  run: Run,
+  program: StoreProcess,
+  name: string,
+  numbers: readonly number[],
+): Promise<void> {
+  const { cost, reclaimed } = await program.ask({ act: 'end', numbers })
+  record(run, name, cost, reclaimed?.freedBytes ?? 0)
+}
+
+async function round(run: Run): Promise<void> {
+  record(run, 'cp and sync', await plainCopy(run), run.files.pages * PAGE_BYTES)
+  record(run, `zstd -1 -T${THREADS} and sync`, ...(await compressed(run)))
+  await using program = new StoreProcess()
+  await store(run, program, 'backup: first')
+  await store(run, program, 'backup: nothing changed')
+  await run.change(0.01)
+  await store(run, program, 'backup: 1 % of the pages changed')
+  const into = join(run.scratch, 'restored')
+  const restored = await program.ask({ act: 'restore', number: 3, into, verify: false })
+  record(run, 'restore', restored.cost, run.files.pages * PAGE_BYTES)
+  await measuredCommand('diff', ['-r', run.files.directory, into])
+  await rm(into, { recursive: true })
+  await run.change(0.2)
+  await store(run, program, 'backup: 20 % of the pages changed')
+  await end(run, program, 'reclaim: most of every pack, by rewriting', [1, 2, 3])
+  await end(run, program, 'reclaim: all that is left', [4])
+}
+
+function report(run: Run): string {
+  const gibibytes = (run.files.pages * PAGE_BYTES) / 1024 ** 3
+  const base = run.steps.get('cp and sync')?.costs ?? []
+  const rows = [...run.steps.values()].map(({ name, costs, bytes }) => {
+    const seconds = median(costs.map((cost) => cost.seconds))
+    const ratios = costs.map((cost, index) => cost.seconds / (base[index]?.seconds ?? Number.NaN))
+    return [
+      name,
+      seconds.toFixed(2),
+      ((gibibytes * 1024) / seconds).toFixed(0),
+      median(ratios).toFixed(2),
+      (median(costs.map((cost) => cost.cpuSeconds)) / gibibytes).toFixed(2),
+      mebibytes(median(costs.map((cost) => cost.peakBytes)), 0),
+      mebibytes(median(bytes)),
+    ]
+  })
+  const head = ['step', 's', 'MiB/s', 'time ÷ cp', 'CPU s/GiB', 'peak MiB', 'bytes, MiB']
+  return table(head, rows)
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      size: { type: 'string', default: '4096' },
+      rounds: { type: 'string', default: '3' },
+      seed: { type: 'string', default: '1' },
+    },
+  })
+  const random = pseudoRandom(Number(values.seed))
+  await using folder = await temporaryFolder('bench')
+  const models = modelPages(random)
+  const sizeBytes = Number(values.size) * 1024 ** 2
+  const source = join(folder.path, 'source')
+  const files = await writePageFiles(source, sizeBytes, models, random)
+  const change = (share: number) =>
+    changePages(files, Math.round(files.pages * share), models, random)
+  const run: Run = { files, change, scratch: folder.path, steps: new Map() }
+  for (let number = 1; number <= Number(values.rounds); number += 1) {
+    note(`round ${number} of ${values.rounds}`)
+    await round(run)
   }
-  return Buffer.from(rows.join('')).subarray(0, PAGE_BYTES)
+  const shape = `${mebibytes(sizeBytes, 0)} MiB of pages, seed ${values.seed}`
+  process.stdout.write(`${shape}, medians of ${values.rounds} rounds in turns. `)
+  process.stdout.write(`${surroundings()}.\n\n${report(run)}`)
 }
 
-async function makeFile(path: string, lengthBytes: number): Promise<void> {
-  const handle = await open(path, 'w')
-  for (let at = 0; at < lengthBytes; at += MEBIBYTE) {
-    const pages = Array.from({ length: MEBIBYTE / PAGE_BYTES }, (_, index) => page(at + index))
-    await handle.write(Buffer.concat(pages))
-  }
-  await handle.close()
-}
-
-async function changePages(path: string, lengthBytes: number): Promise<void> {
-  const handle = await open(path, 'r+')
-  const every = Math.round(1 / CHANGED_PAGES)
-  for (let number = 0; number < lengthBytes / PAGE_BYTES; number += every) {
-    await handle.write(page(number), 0, PAGE_BYTES, number * PAGE_BYTES)
-  }
-  await handle.close()
-}
-
-async function* content(path: string): AsyncIterable<Uint8Array> {
-  const handle = await open(path, 'r')
-  try {
-    for (;;) {
-      const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafe(BLOCK_BYTES))
-      if (bytesRead === 0) return
-      yield buffer.subarray(0, bytesRead)
-    }
-  } finally {
-    await handle.close()
-  }
-}
-
-async function measure(name: string, bytes: number, work: () => Promise<object>): Promise<void> {
-  const start = performance.now()
-  const facts = await work()
-  const seconds = (performance.now() - start) / 1000
-  const rate = Math.round(bytes / MEBIBYTE / seconds)
-  const line = { name, seconds, mebibytesPerSecond: rate, ...facts }
-  process.stdout.write(`${JSON.stringify(line)}\n`)
-}
-
-function factsOf(sealed: SealedSet): object {
-  const retiredBytes = sealed.retirements.reduce((total, row) => total + row.bytes, 0)
-  const { newBytes, manifestBytes } = sealed
-  return { newBytes, manifestBytes, packs: sealed.packs.length, retiredBytes }
-}
-
-async function main(fileCount: number, lengthBytes: number): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), 'holdfast-bench-'))
-  try {
-    await using opened = await openTestRepository()
-    const total = fileCount * lengthBytes
-    const paths = Array.from({ length: fileCount }, (_, index) => join(folder, `${index}`))
-    for (const path of paths) await makeFile(path, lengthBytes)
-    const entries = (): TreeEntry[] =>
-      paths.map((path, index) => ({
-        kind: 'file',
-        path: `base/${index}`,
-        mode: 0o600,
-        content: content(path),
-      }))
-    const backup = async (number: number, base: StoredSet | null): Promise<SealedSet> =>
-      writeTestSet(opened, newSet(number, base), entries(), signal)
-
-    await measure('copy', total, async () => {
-      await mkdir(join(folder, 'copy'))
-      for (const [index, path] of paths.entries()) {
-        const target = join(folder, 'copy', `${index}`)
-        await copyFile(path, target)
-        await syncFile(target)
-      }
-      return {}
-    })
-    let last: SealedSet | null = null
-    for (const [number, name] of ['backup full', 'backup unchanged', 'backup 2 %'].entries()) {
-      if (number === 2) for (const path of paths) await changePages(path, lengthBytes)
-      await measure(name, total, async () => {
-        last = await backup(number + 1, last?.stored ?? null)
-        return factsOf(last)
-      })
-    }
-    await measure('restore', total, async () => {
-      const reader = await opened.repository.readSet(newestOf(last), signal)
-      await mkdir(join(folder, 'base'))
-      for await (const entry of reader.entries(signal)) {
-        if (entry.kind !== 'file') continue
-        const target = join(folder, entry.path)
-        await writeFile(target, entry.content)
-        await syncFile(target)
-      }
-      return {}
-    })
-  } finally {
-    await rm(folder, { recursive: true, force: true })
-  }
-}
-
-function newestOf(sealed: SealedSet | null): StoredSet {
-  if (!sealed) throw new Error('nothing was backed up')
-  return sealed.stored
-}
-
-const [files = '4', mebibytes = '128'] = process.argv.slice(2)
-await main(Number(files), Number(mebibytes) * MEBIBYTE)
+await main()
