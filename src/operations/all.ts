@@ -14,7 +14,7 @@ import { DescribeDBInstances } from './describe-db-instances.ts'
 import { DescribeDetachedBackups } from './describe-detached-backups.ts'
 import { DescribeRegions } from './describe-regions.ts'
 import { ModifyBackupPolicy } from './modify-backup-policy.ts'
-import { ModifyDBInstanceDeletionProtection } from './modify-deletion-protection.ts'
+import { ModifyDBInstanceDeletionProtection } from './modify-db-instance-deletion-protection.ts'
 import type { OperationParts } from './parts.ts'
 import { PreviewDeleteBackup } from './preview-delete-backup.ts'
 
