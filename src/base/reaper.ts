@@ -5,6 +5,7 @@ import { Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { invariant } from './fault.ts'
 import { processStart } from './processes.ts'
+import { siblingModule } from './sibling-module.ts'
 
 /**
  * What is to be cleaned away when this process ends, `kill -9` included: a small program of its own
@@ -30,7 +31,7 @@ export type ReaperOrder =
   | { readonly forget: number }
 
 export function startReaper(): Reaper {
-  const program = fileURLToPath(new URL('./reaper-program.ts', import.meta.url))
+  const program = fileURLToPath(siblingModule('./reaper-program', import.meta.url))
   // A session of its own (Ctrl-C must not reach it), no folder held, nothing of our environment.
   const child = spawn(process.execPath, [program], {
     detached: true,

@@ -5,7 +5,9 @@ import type { Instances, Stage } from './stage.ts'
 export function explainKept(stage: Stage, { pair }: Instances, setId: string): void {
   const { report, service, folder } = stage
   const { setup } = service
-  const holdfast = fileURLToPath(new URL('../../script/holdfast', import.meta.url))
+  // A checkout sets itself up first; the installed package has its own way to the right Node.js.
+  const starter = import.meta.url.endsWith('.ts') ? 'script' : 'bin'
+  const holdfast = fileURLToPath(new URL(`../../${starter}/holdfast`, import.meta.url))
   // Not the folder for temporary files: it is the service's own.
   const { TMPDIR, ...environment } = setup.environment
   const assignments = Object.entries(environment).map(([name, value]) => `${name}=${value}`)

@@ -9,10 +9,11 @@ import { pause } from '../base/clock.ts'
 import { Fault, invariant } from '../base/fault.ts'
 import { randomName } from '../base/ids.ts'
 import { Secret } from '../base/secret.ts'
+import { siblingModule } from '../base/sibling-module.ts'
 import type { DemoFolder } from './demo-folder.ts'
 import { lastComplaints } from './service-log.ts'
 
-const PROGRAM = fileURLToPath(new URL('../cli/main.ts', import.meta.url))
+const PROGRAM = fileURLToPath(siblingModule('../cli/main', import.meta.url))
 const START_TIMEOUT_MS = 120_000
 /** Longer than the service itself takes to drain and to stop its servers. */
 const STOP_TIMEOUT_MS = 45_000

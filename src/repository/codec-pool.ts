@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads'
 import { describeError, Fault, invariant } from '../base/fault.ts'
+import { siblingModule } from '../base/sibling-module.ts'
 import type { CodecBatch } from './codec-batch.ts'
 import type { CodecReply, CodecRequest } from './codec-thread.ts'
 
@@ -116,7 +117,7 @@ class ThreadPool implements CodecPool {
 }
 
 function startThread(thread: Thread): Worker {
-  const worker = new Worker(new URL('./codec-thread.ts', import.meta.url), {
+  const worker = new Worker(siblingModule('./codec-thread', import.meta.url), {
     // Its garbage is buffers outside the heap: collected often, they do not pile up.
     resourceLimits: { maxYoungGenerationSizeMb: 2 },
   })
