@@ -38,6 +38,7 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   fastify: ['wire'],
   zod: ['wire', 'operations'],
   pino: ['base'],
+  'prom-client': ['base'],
   'tar-stream': ['engines/postgres'],
   // The official SDK is a development dependency: only the demo uses it, where it is there.
   '@alicloud/pop-core': ['demo'],
