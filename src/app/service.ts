@@ -12,7 +12,7 @@ import { releaseAllLeases } from '../catalogue/leases.ts'
 import type { Queue } from '../catalogue/queue.ts'
 import { openQueue } from '../catalogue/queue.ts'
 import { readKeyCheck, recordKeyCheck } from '../catalogue/settings.ts'
-import type { Config } from '../config/config.ts'
+import { type Config, isExposed } from '../config/config.ts'
 import { findPlaceProblems } from '../config/places.ts'
 import { readAccessKey, readSealingKey } from '../config/secrets.ts'
 import type { EngineParts } from '../engines/engine.ts'
@@ -29,6 +29,7 @@ import { freePort } from '../servers/free-port.ts'
 import type { ServerUser } from '../servers/server-user.ts'
 import { resolveServerUser } from '../servers/server-user.ts'
 import { startServer } from '../wire/server.ts'
+import { readTlsPair } from '../wire/tls-files.ts'
 import type { DataFolder } from './data-folder.ts'
 import { lockDataFolder, openDataFolder } from './data-folder.ts'
 import { startCatalogue } from './open-catalogue.ts'
@@ -133,7 +134,18 @@ export async function findProblems(config: Config): Promise<readonly string[]> {
     if (!isFault(error)) throw error
     problems.push(`HOLDFAST_SERVER_USER: ${error.message}; ${error.hint ?? ''}`)
   }
-  return problems
+  return [...problems, ...(await findTlsProblems(config))]
+}
+
+async function findTlsProblems({ tls }: Config): Promise<readonly string[]> {
+  try {
+    if (tls !== null) await readTlsPair(tls)
+    return []
+  } catch (error) {
+    if (!isFault(error)) throw error
+    const hint = error.hint === null ? '' : `; ${error.hint}`
+    return [`HOLDFAST_TLS_CERT and HOLDFAST_TLS_KEY: ${error.message}${hint}`]
+  }
 }
 
 /** A missing key is made only while nothing was sealed; a changed one is refused at once. */
@@ -250,5 +262,11 @@ function serveWire({ config, catalogue, queue, clock, stores, sealer, log }: Par
     }),
     log,
     listen: config.listen,
+    tls: config.tls,
+    trustedProxies: config.trustedProxies,
+    exposed: isExposed(config),
+    metrics: null,
+    metricsToken: config.metrics.token,
+    metricsListen: config.metrics.listen,
   })
 }

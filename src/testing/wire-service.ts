@@ -39,6 +39,7 @@ export interface WireService extends AsyncDisposable {
 export async function startWireService(
   probes: readonly Probe[] = [],
   port = 0,
+  changes: Partial<Parameters<typeof startServer<WireNeeds>>[0]> = {},
 ): Promise<WireService> {
   const lines: LogLine[] = []
   const held = Promise.withResolvers<void>()
@@ -57,6 +58,13 @@ export async function startWireService(
     information: () => ({ Service: 'test' }),
     log: recordingLog(lines),
     listen: { host: '127.0.0.1', port },
+    tls: null,
+    trustedProxies: [],
+    exposed: false,
+    metrics: null,
+    metricsToken: null,
+    metricsListen: null,
+    ...changes,
   })
   return {
     url: server.url,
@@ -103,9 +111,7 @@ const DescribeRegions = defineOperation(
     resource: 'none',
     origin: 'vendor',
     parameters: z.object({
-      AcceptLanguage: text('The language; a secret one, here.', '语言。', {
-        secret: true,
-      }).optional(),
+      AcceptLanguage: text('The language.', '语言。').optional(),
       Count: wholeNumber('How many.', '数量。', { min: 0, max: 9 }).default(1),
     }),
     response: z.object({
@@ -159,7 +165,26 @@ const DescribeTasks = defineOperation(
   },
 )
 
+const CreateAccount = defineOperation(
+  {
+    action: 'CreateAccount',
+    summary: { en: 'Takes a secret.', zh: '接收机密参数。' },
+    access: 'write',
+    resource: 'account',
+    origin: 'vendor',
+    parameters: z.object({
+      AccountName: text('The name.', '名称。'),
+      AccountPassword: text('The password.', '密码。', { secret: true }),
+      PrimaryUrl: text('A secret by declaration alone.', '机密地址。', { secret: true }).optional(),
+    }),
+    response: z.object({ Characters: z.number() }),
+    errors: {},
+  },
+  async ({ parameters }) => ({ Characters: parameters.AccountPassword.length }),
+)
+
 const OPERATIONS: readonly Operation<WireNeeds>[] = [
+  CreateAccount,
   DeleteBackup,
   DescribeRegions,
   RestartDBInstance,

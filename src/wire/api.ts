@@ -15,6 +15,7 @@ import { visibleFormat, visibleHost } from './first-sight.ts'
 import type { Operation } from './operation.ts'
 import { parameterFacts, type RawParameters } from './parameters.ts'
 import { type Format, parseFormat, type Rendered, renderError, renderReply } from './rendering.ts'
+import { requireSecretsInBody, type SecretParameters } from './secret-parameters.ts'
 
 /** What answers calls, whatever carries them. */
 export interface Api<Needs> {
@@ -26,8 +27,9 @@ export interface Api<Needs> {
   readonly clock: Clock
   /** Awaited before the service time of a call is read. */
   readonly beforeRequest: () => Promise<void>
-  /** What a GET of `/` without a call shows. */
-  readonly information: () => object
+  /** What a GET of `/` without a call shows; null: nothing, it counts as a bad call. */
+  readonly information: (() => object) | null
+  readonly secrets: SecretParameters
   readonly log: Logger
   /** Where the service is reached, when a request does not say. */
   readonly url: () => string
@@ -43,6 +45,7 @@ interface Sighting {
   readonly requestId: RequestId
   readonly address: string
   readonly startedMs: number
+  readonly scheme: 'http' | 'https'
   host: string | null
   action: string | null
   accessKeyId: string | null
@@ -75,15 +78,17 @@ async function answer<Needs>(
   seen: Sighting,
 ): Promise<Rendered> {
   const arrival = readArrival(incoming)
-  if (asksNothing(arrival)) {
+  if (api.information !== null && asksNothing(arrival)) {
     await api.beforeRequest()
     const body = JSON.stringify(api.information())
     return { contentType: 'application/json;charset=utf-8', body }
   }
   seen.format = chooseFormat(arrival, seen.format)
-  const claim = readClaim(arrival)
+  const claim = readClaim(arrival, api.secrets)
   seen.action = cut(claim.action)
   seen.accessKeyId = cut(claim.accessKeyId)
+  // Before the signature is looked at: whoever sent it, the secret has been seen on the way.
+  requireSecretsInBody(arrival.query, api.secrets)
   const user = await verifyClaim(claim, api.keys, api.nonces)
   const operation = api.operations.get(claim.action.toLowerCase())
   if (operation === undefined) throw apiError('InvalidAction.NotFound')
@@ -104,6 +109,7 @@ function sight(incoming: Incoming): Sighting {
     requestId: newRequestId(),
     address: incoming.address,
     startedMs: performance.now(),
+    scheme: incoming.scheme,
     host: visibleHost(incoming),
     action: null,
     accessKeyId: null,
@@ -121,7 +127,7 @@ function refused<Needs>(error: unknown, api: Api<Needs>, seen: Sighting): Answer
     api.log.error('call failed', { requestId, action: seen.action, error: detail, stack })
   }
   logCall(api.log, seen, shown.status, shown.code)
-  const base = seen.host === null ? api.url() : `http://${seen.host}`
+  const base = seen.host === null ? api.url() : `${seen.scheme}://${seen.host}`
   const query = `q=${encodeURIComponent(shown.code)}&product=Rds&requestId=${requestId}`
   const rendered = renderError(seen.format, shown, {
     requestId,

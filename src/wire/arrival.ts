@@ -10,7 +10,10 @@ export interface Incoming {
   /** Names and values in turn, as they were sent. */
   readonly rawHeaders: readonly string[]
   readonly body: Uint8Array
+  /** The client's, as far as it is to be believed. */
   readonly address: string
+  /** How the client called, before any proxy. */
+  readonly scheme: 'http' | 'https'
 }
 
 /** Throws an `ApiError` for anything that two readers could understand differently. */

@@ -9,6 +9,7 @@ import {
   unreadableRequest,
 } from './errors.ts'
 import type { RawParameters } from './parameters.ts'
+import { hideSecrets, type SecretParameters } from './secret-parameters.ts'
 import { signV1, stringToSignV1 } from './signature-v1.ts'
 import {
   ALGORITHM_V3,
@@ -53,7 +54,8 @@ interface Claim {
   readonly timestamp: string
   readonly nonce: string
   readonly parameters: RawParameters
-  readonly stringToSign: string
+  /** For the client to compare; without secrets. */
+  readonly shownStringToSign: string
   readonly signature: string
   readonly sign: (secret: string) => string
 }
@@ -62,8 +64,9 @@ function isSignedV3(headers: ReadonlyMap<string, string>): boolean {
   return headers.get('authorization')?.startsWith('ACS3-') ?? false
 }
 
-export function readClaim(arrival: Arrival): Claim {
-  return isSignedV3(arrival.headers) ? claimV3(arrival) : claimV1(arrival)
+/** Values of `secrets` are not in the string to sign that an error shows. */
+export function readClaim(arrival: Arrival, secrets: SecretParameters): Claim {
+  return isSignedV3(arrival.headers) ? claimV3(arrival) : claimV1(arrival, secrets)
 }
 
 /**
@@ -77,14 +80,14 @@ export async function verifyClaim(claim: Claim, keys: AccessKeys, nonces: Nonces
   const key = await keys.find(accessKeyId)
   if (key === null) throw apiError('InvalidAccessKeyId.NotFound')
   if (!sameText(claim.sign(key.secret.reveal()), claim.signature)) {
-    throw signatureError('SignatureDoesNotMatch', claim.stringToSign)
+    throw signatureError('SignatureDoesNotMatch', claim.shownStringToSign)
   }
   const expiresAt = instant(signedAt + WINDOW_MS + CLOCK_DIFFERENCE_MS)
   if (!(await nonces.use(accessKeyId, nonce, expiresAt))) throw apiError('SignatureNonceUsed')
   return key.user
 }
 
-function claimV1({ method, query, form }: Arrival): Claim {
+function claimV1({ method, query, form }: Arrival, secrets: SecretParameters): Claim {
   const parameters = new Map([...query, ...form])
   const common = (name: string): string => demand(parameters.get(name), name)
   const action = common('Action')
@@ -95,9 +98,9 @@ function claimV1({ method, query, form }: Arrival): Claim {
   if (signatureMethod.toUpperCase() !== 'HMAC-SHA1') throw apiError('InvalidSignatureMethod')
   if (common('SignatureVersion') !== '1.0') throw invalidParameter('SignatureVersion')
   if (parameters.get('SignatureType')) throw invalidParameter('SignatureType')
-  const stringToSign = stringToSignV1(method, parameters)
+  const shownStringToSign = stringToSignV1(method, hideSecrets(parameters, secrets))
   if (!/^[A-Za-z0-9+/]{27}=$/.test(signature)) {
-    throw signatureError('IncompleteSignature', stringToSign)
+    throw signatureError('IncompleteSignature', shownStringToSign)
   }
   return {
     action,
@@ -105,9 +108,9 @@ function claimV1({ method, query, form }: Arrival): Claim {
     timestamp: common('Timestamp'),
     nonce: common('SignatureNonce'),
     parameters,
-    stringToSign,
+    shownStringToSign,
     signature,
-    sign: (secret) => signV1(secret, stringToSign),
+    sign: (secret) => signV1(secret, stringToSignV1(method, parameters)),
   }
 }
 
@@ -146,7 +149,8 @@ function claimV3({ method, headers, query, form, body }: Arrival): Claim {
     timestamp,
     nonce,
     parameters: new Map([...query, ...form]),
-    stringToSign,
+    // Version 3 shows a digest.
+    shownStringToSign: stringToSign,
     signature,
     sign: (secret) => signV3(secret, stringToSign),
   }

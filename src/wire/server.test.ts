@@ -75,14 +75,16 @@ describe('replies', () => {
 
   it('logs one line for each call, without secret parameters or signatures', async () => {
     const from = service.lines.length
-    await callApi(
-      call('DescribeRegions', { AcceptLanguage: 'hidden', Count: '3' }, { signature: 'V1' }),
-    )
+    const account = { AccountName: 'ann', AccountPassword: 'hidden' }
+    await callApi(call('CreateAccount', account, { signature: 'V1' }))
     const lines = service.lines.slice(from)
     assert.equal(lines.length, 1)
     const text = JSON.stringify(lines)
-    assert.match(text, /"action":"DescribeRegions".*"accessKeyId":"testAccessKeyId"/)
-    assert.match(text, /"parameters":\{"Count":"3"\},"status":200,"code":null,"durationMs":\d+/)
+    assert.match(text, /"action":"CreateAccount".*"accessKeyId":"testAccessKeyId"/)
+    assert.match(
+      text,
+      /"parameters":\{"AccountName":"ann"\},"status":200,"code":null,"durationMs":\d+/,
+    )
     assert.doesNotMatch(text, /hidden|Signature/)
   })
 })

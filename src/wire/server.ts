@@ -7,14 +7,34 @@ import fastify, {
   type FastifyRequest,
 } from 'fastify'
 import { type Clock, pause, SECOND_MS } from '../base/clock.ts'
-import { Fault, systemCode } from '../base/fault.ts'
 import type { Logger } from '../base/logger.ts'
+import type { Secret } from '../base/secret.ts'
 import { type Answer, type Api, answerCall, answerError } from './api.ts'
 import type { Incoming } from './arrival.ts'
 import type { AccessKeys, Nonces } from './authentication.ts'
+import { originReader, type Subnet } from './client-address.ts'
 import { ApiError, unreadableRequest } from './errors.ts'
 import { createHealthCheck, type Probe } from './health.ts'
+import {
+  authority,
+  closeWithin,
+  createListener,
+  LIMITS,
+  type Limits,
+  type ListenAddress,
+  type Listener,
+  listenOn,
+} from './listener.ts'
+import {
+  createMetricsPage,
+  type MetricsAccess,
+  type MetricsReply,
+  type MetricsSource,
+  metricsOnly,
+} from './metrics.ts'
 import type { Operation } from './operation.ts'
+import { secretParameters } from './secret-parameters.ts'
+import { describeCertificate, readTlsPair, type TlsFiles, watchTlsFiles } from './tls-files.ts'
 import { troubleshootingPage } from './troubleshooting.ts'
 
 interface ServerOptions<Needs> {
@@ -27,68 +47,160 @@ interface ServerOptions<Needs> {
   /** Awaited before the service time of a call is read. */
   readonly beforeRequest: () => Promise<void>
   readonly probes: readonly Probe[]
-  /** What `GET /` shows to somebody who does not call an operation. */
+  /** What `GET /` shows to somebody who does not call an operation, unless `exposed`. */
   readonly information: () => object
   readonly log: Logger
-  /** Port 0: any free one. */
-  readonly listen: { readonly host: string; readonly port: number }
+  readonly listen: ListenAddress
+  /** Null: plain HTTP. Read again when the files change. */
+  readonly tls: TlsFiles | null
+  /** Whose word on the address of a client is believed. */
+  readonly trustedProxies: readonly Subnet[]
+  /**
+   * Whether others than this host's processes reach the server. Then who proves nothing learns
+   * nothing but the health, and what an error code means, which is the same everywhere.
+   */
+  readonly exposed: boolean
+  /** Null: there is no `/metrics`. */
+  readonly metrics: MetricsSource | null
+  readonly metricsToken: Secret<string> | null
+  /** A listener for metrics alone, open to all who reach it when there is no token. */
+  readonly metricsListen: ListenAddress | null
+  /** The service's own, when left out. */
+  readonly limits?: Partial<Limits>
+  /** How often the TLS files are looked at; the service's own, when left out. */
+  readonly tlsPollMs?: number
 }
 
 export interface Server extends AsyncDisposable {
   readonly url: string
   readonly port: number
+  /** Where metrics are served when they have a listener of their own. */
+  readonly metricsUrl: string | null
 }
 
 const BODY_BYTES_MAX = 1024 * 1024
-/** A GET carries all parameters in its first line. */
-const HEADER_BYTES_MAX = 64 * 1024
-const CONNECTIONS_MAX = 1000
-const HEADERS_TIMEOUT_MS = 10 * SECOND_MS
-const REQUEST_TIMEOUT_MS = 30 * SECOND_MS
-const KEEP_ALIVE_MS = 75 * SECOND_MS
 const CLOSE_MS = 10 * SECOND_MS
+/** For the refusal of a connection to be read, before the connection is closed anyway. */
+const LINGER_MS = 2 * SECOND_MS
 
 /**
- * Answers calls over HTTP. Disposing it stops accepting, lets calls that run finish for at most ten
- * seconds and closes what is left. Rejects with a Fault when the address cannot be listened on.
+ * Answers calls over HTTP, or HTTPS. Disposing it stops accepting, lets calls that run finish for at
+ * most ten seconds and closes what is left. Rejects with a Fault when an address cannot be listened
+ * on, or the TLS files do not make a server.
  */
 export async function startServer<Needs>(options: ServerOptions<Needs>): Promise<Server> {
+  await using stack = new AsyncDisposableStack()
   let url = ''
   const { operations, listen } = options
   const byName = new Map(operations.map((each) => [each.description.action.toLowerCase(), each]))
-  const api: Api<Needs> = { ...options, operations: byName, url: () => url }
+  const api: Api<Needs> = {
+    ...options,
+    information: options.exposed ? null : options.information,
+    operations: byName,
+    secrets: secretParameters(operations),
+    url: () => url,
+  }
+  const listener = await openListener(options, api, stack)
   let closing = false
-  const app = createApp(api)
-  app.server.maxConnections = CONNECTIONS_MAX
+  const incomingOf = incomingReader(options.trustedProxies)
+  const app = createApp(api, listener, incomingOf)
   app.addHook('onSend', async (_request, reply) => {
     if (closing) reply.header('connection', 'close')
   })
-  addRoutes(app, api, options.probes)
-  const port = await listenOn(app, listen)
-  url = `http://${authority(listen.host, port)}`
+  addRoutes(app, api, options.probes, incomingOf)
+  stack.defer(async () => {
+    closing = true
+    await closeWithin(listener, Promise.all([app.close(), listener.close(app.server)]), CLOSE_MS)
+  })
+  const metricsUrl = await serveMetrics(app, options, listener)
+  const port = await listenOn(app.listen({ ...listen }), app.server, listen, 'HOLDFAST_LISTEN')
+  url = `${listener.scheme}://${authority(listen.host, port)}`
+  const resources = stack.move()
   return {
     url,
     port,
-    [Symbol.asyncDispose]: async () => {
-      closing = true
-      await close(app)
-    },
+    metricsUrl,
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
   }
 }
 
-function createApp<Needs>(api: Api<Needs>): FastifyInstance {
+/** Watches the TLS files, where there are any, as long as `stack` lives. */
+async function openListener<Needs>(
+  { tls, log, limits, tlsPollMs }: ServerOptions<Needs>,
+  api: Api<Needs>,
+  stack: AsyncDisposableStack,
+): Promise<Listener> {
+  const pair = tls === null ? null : await readTlsPair(tls)
+  const refuse = (error: Error & { code?: string }, socket: Socket) =>
+    refuseConnection(error, socket, api)
+  const listener = createListener(pair, { ...LIMITS, ...limits }, refuse)
+  if (tls === null || pair === null) return listener
+  log.info('certificate in use', describeCertificate(pair))
+  const stopping = new AbortController()
+  const use = listener.useCertificate
+  const watching = watchTlsFiles(tls, pair, use, log, stopping.signal, tlsPollMs)
+  stack.defer(async () => {
+    stopping.abort()
+    await watching
+  })
+  return listener
+}
+
+/** Where metrics are served: on a listener of their own, whose URL is given, else by the API's. */
+async function serveMetrics<Needs>(
+  app: FastifyInstance,
+  { metrics, metricsToken, metricsListen, exposed, log }: ServerOptions<Needs>,
+  listener: Listener,
+): Promise<string | null> {
+  if (metrics === null) return null
+  const withoutToken: MetricsAccess = exposed && metricsListen === null ? 'closed' : 'open'
+  const page = createMetricsPage(metrics, metricsToken ?? withoutToken, log)
+  if (metricsListen === null) {
+    app.get('/metrics', async (request, reply) => {
+      const { status, headers, body }: MetricsReply = await page(request.headers.authorization)
+      return reply.code(status).headers(headers).send(body)
+    })
+    return null
+  }
+  const server = listener.create(metricsOnly(page))
+  const listening = Promise.withResolvers<void>()
+  server.once('error', listening.reject)
+  server.listen({ ...metricsListen }, listening.resolve)
+  const port = await listenOn(listening.promise, server, metricsListen, 'HOLDFAST_METRICS_LISTEN')
+  return `${listener.scheme}://${authority(metricsListen.host, port)}/metrics`
+}
+
+type IncomingReader = (request: FastifyRequest) => Incoming
+
+function incomingReader(trustedProxies: readonly Subnet[]): IncomingReader {
+  const originOf = originReader(trustedProxies)
+  return ({ raw, body }) => ({
+    method: raw.method ?? '',
+    target: raw.url ?? '',
+    rawHeaders: raw.rawHeaders,
+    body: body instanceof Uint8Array ? body : new Uint8Array(),
+    ...originOf(raw.socket, raw.rawHeaders),
+  })
+}
+
+function createApp<Needs>(
+  api: Api<Needs>,
+  listener: Listener,
+  incomingOf: IncomingReader,
+): FastifyInstance {
   const app = fastify({
     logger: false,
     bodyLimit: BODY_BYTES_MAX,
     exposeHeadRoutes: false,
     // Calls that arrive on an open connection while the server stops are still answered.
     return503OnClosing: false,
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    keepAliveTimeout: KEEP_ALIVE_MS,
-    http: { maxHeaderSize: HEADER_BYTES_MAX, headersTimeout: HEADERS_TIMEOUT_MS },
+    // Called for each address that a host name stands for.
+    serverFactory: (onRequest) => listener.create(onRequest),
     // Queries are read by the API itself, strictly.
     routerOptions: { querystringParser: () => ({}) },
-    clientErrorHandler: (error, socket) => refuseConnection(error, socket, api),
+    clientErrorHandler: () => {
+      // The listener's own handler answers, on every server alike.
+    },
     frameworkErrors: (_error, request, reply) => {
       const error = unreadableRequest('path', 'It is not percent-encoded UTF-8.')
       return send(reply, answerError(error, incomingOf(request), api))
@@ -99,7 +211,12 @@ function createApp<Needs>(api: Api<Needs>): FastifyInstance {
   return app
 }
 
-function addRoutes<Needs>(app: FastifyInstance, api: Api<Needs>, probes: readonly Probe[]): void {
+function addRoutes<Needs>(
+  app: FastifyInstance,
+  api: Api<Needs>,
+  probes: readonly Probe[],
+  incomingOf: IncomingReader,
+): void {
   const health = createHealthCheck(probes, api.log)
   app.all('/', async (request, reply) => send(reply, await answerCall(incomingOf(request), api)))
   app.get('/healthz', async (_request, reply) => {
@@ -120,17 +237,6 @@ function addRoutes<Needs>(app: FastifyInstance, api: Api<Needs>, probes: readonl
   )
 }
 
-function incomingOf(request: FastifyRequest): Incoming {
-  const { raw, body } = request
-  return {
-    method: raw.method ?? '',
-    target: raw.url ?? '',
-    rawHeaders: raw.rawHeaders,
-    body: body instanceof Uint8Array ? body : new Uint8Array(),
-    address: request.ip,
-  }
-}
-
 function send(reply: FastifyReply, answer: Answer): FastifyReply {
   return reply
     .code(answer.status)
@@ -148,13 +254,16 @@ function translate(error: FastifyError): unknown {
   return unreadableRequest('request', error.message)
 }
 
-/** Answers what is not HTTP, too large or too slow, on the socket itself. */
+/**
+ * Answers what is not HTTP, too large or too slow, on the socket itself. Other failures, of the
+ * connection or of TLS, leave nobody to answer.
+ */
 function refuseConnection<Needs>(
   error: Error & { code?: string },
   socket: Socket,
   api: Api<Needs>,
 ): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
+  if (!/^(HPE_|ERR_HTTP_)/.test(error.code ?? '') || !socket.writable) {
     socket.destroy()
     return
   }
@@ -164,6 +273,7 @@ function refuseConnection<Needs>(
     rawHeaders: [],
     body: new Uint8Array(),
     address: socket.remoteAddress ?? '',
+    scheme: 'http',
   }
   const refusal = unreadableRequest('request', connectionFailure(error.code))
   const answer = answerError(refusal, incoming, api)
@@ -175,45 +285,23 @@ function refuseConnection<Needs>(
     'connection: close',
   ]
   socket.end(`${head.join('\r\n')}\r\n\r\n${answer.body}`)
+  closeSoon(socket)
+}
+
+/** A client that never closes its side would keep the connection for good. */
+function closeSoon(socket: Socket): void {
+  const closed = new AbortController()
+  socket.once('close', () => closed.abort())
+  pause(LINGER_MS, closed.signal).then(
+    () => socket.destroy(),
+    () => {
+      // The client closed it.
+    },
+  )
 }
 
 function connectionFailure(code: string | undefined): string {
-  if (code === 'HPE_HEADER_OVERFLOW') return `Its headers exceed ${HEADER_BYTES_MAX} bytes.`
+  if (code === 'HPE_HEADER_OVERFLOW') return `Its headers exceed ${LIMITS.headerBytesMax} bytes.`
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return 'It did not arrive in time.'
   return 'It is not HTTP.'
-}
-
-async function listenOn(
-  app: FastifyInstance,
-  { host, port }: { readonly host: string; readonly port: number },
-): Promise<number> {
-  try {
-    await app.listen({ host, port })
-  } catch (error) {
-    const code = systemCode(error)
-    if (code === null) throw error
-    const kind = code === 'EADDRINUSE' ? 'exists' : code === 'EACCES' ? 'denied' : 'unfit'
-    throw new Fault(kind, `cannot listen on ${authority(host, port)} (${code})`, {
-      cause: error,
-      hint: 'free that address or choose another with HOLDFAST_LISTEN',
-    })
-  }
-  const address = app.server.address()
-  return typeof address === 'object' && address !== null ? address.port : port
-}
-
-function authority(host: string, port: number): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
-}
-
-async function close(app: FastifyInstance): Promise<void> {
-  const finished = new AbortController()
-  const closed = app.close().finally(() => finished.abort())
-  const late = pause(CLOSE_MS, finished.signal).then(
-    () => app.server.closeAllConnections(),
-    () => {
-      // The server closed in time, which ended the wait.
-    },
-  )
-  await Promise.all([closed, late])
 }
