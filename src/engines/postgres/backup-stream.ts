@@ -1,37 +1,73 @@
 import { createReadStream } from 'node:fs'
 import { join } from 'node:path'
 import type { Instant } from '../../base/clock.ts'
-import { Fault, invariant } from '../../base/fault.ts'
+import { Fault, invariant, isFault } from '../../base/fault.ts'
 import type { TreeEntry } from '../../base/file-tree.ts'
 import { randomName } from '../../base/ids.ts'
 import type { BackupOptions, BackupStream, SetDescription, Source } from '../engine.ts'
 import { type BackupStart, BaseBackup } from './base-backup.ts'
-import { type ChosenSource, chooseSource, replayedLsn } from './choose-source.ts'
+import { type ChosenSource, chooseSource, primaryOf, replayedLsn } from './choose-source.ts'
 import { formatLsn, historyName, type Lsn, laterLsn, segmentNames, segmentStart } from './lsn.ts'
 import { ReplicationConnection } from './replication-connection.ts'
 import { databaseNow, readServerFacts, type ServerFacts } from './server-facts.ts'
 import { withSession } from './sql-session.ts'
+import { mayCountAsStandby, readStreamLimits, type StreamLimits } from './stream-limits.ts'
 import { WalStream } from './wal-stream.ts'
 
 const ASK_TIMEOUT_MS = 10_000
 const FILE_MODE = 0o600
+const WAL_APPLICATION = 'holdfast-wal'
+/** object_not_in_prerequisite_state: also when full_page_writes was off lately on the primary. */
+const UNFIT_NOW = /\(SQLSTATE 55000\)/
 
 /**
  * Opens a backup: chooses the server, opens a temporary slot on a connection of its own (so that no
  * write-ahead log is lost between the two), begins BASE_BACKUP, then streams the log beside it.
+ * A standby that the server itself declares unfit is passed over for the primary. `limits` is how
+ * long the server may be silent; null: as its settings suggest.
  */
 export async function openPostgresBackup(
   source: Source,
   options: BackupOptions,
   signal: AbortSignal,
+  limits: StreamLimits | null = null,
 ): Promise<BackupStream> {
-  const chosen = await chooseSource(source, signal)
-  const facts = await withSession(chosen.endpoint, ASK_TIMEOUT_MS, signal, readServerFacts)
+  const chosen = await chooseSource(source, options.checkpoint, signal)
+  try {
+    return await openFrom(chosen, options, signal, limits)
+  } catch (error) {
+    if (chosen.endpoint.role === 'primary' || !isFault(error) || !UNFIT_NOW.test(error.message)) {
+      throw error
+    }
+    const finding = `standby ${chosen.endpoint.node}: ${error.message}`
+    const primary = { ...chosen, endpoint: primaryOf(source) }
+    return await openFrom(
+      { ...primary, findings: [...chosen.findings, finding] },
+      options,
+      signal,
+      limits,
+    )
+  }
+}
+
+async function openFrom(
+  chosen: ChosenSource,
+  options: BackupOptions,
+  signal: AbortSignal,
+  givenLimits: StreamLimits | null,
+): Promise<BackupStream> {
+  const asked = await withSession(chosen.endpoint, ASK_TIMEOUT_MS, signal, async (session) => ({
+    facts: await readServerFacts(session),
+    limits: givenLimits ?? (await readStreamLimits(session)),
+    mayCount: await mayCountAsStandby(session, WAL_APPLICATION),
+  }))
+  const { facts, limits } = asked
   const cut = new AbortController()
+  const onSilence = (fault: Fault) => cut.abort(fault)
   const either = AbortSignal.any([signal, cut.signal])
   await using opened = new AsyncDisposableStack()
   const walConnection = opened.use(
-    await ReplicationConnection.open(chosen.endpoint, 'holdfast-wal', either),
+    await ReplicationConnection.open(chosen.endpoint, WAL_APPLICATION, either),
   )
   const slot = `holdfast_${randomName(12)}`
   await walConnection.query(`CREATE_REPLICATION_SLOT ${slot} TEMPORARY PHYSICAL RESERVE_WAL`)
@@ -40,7 +76,7 @@ export async function openPostgresBackup(
   const baseConnection = opened.use(
     await ReplicationConnection.open(chosen.endpoint, 'holdfast-backup', either),
   )
-  const base = new BaseBackup(baseConnection, options.label)
+  const base = new BaseBackup(baseConnection, { ...options, limits, onSilence })
   const start = await base.start()
   const wal = opened.use(
     new WalStream(walConnection, {
@@ -49,6 +85,9 @@ export async function openPostgresBackup(
       from: segmentStart(start.lsn, segmentBytes),
       segmentBytes,
       directory: options.scratchDirectory,
+      reportFlushed: !asked.mayCount,
+      silenceMs: limits.silenceMs,
+      onSilence,
     }),
   )
   // Without its log the backup is worth nothing: it ends with the log's fault, not hours later.

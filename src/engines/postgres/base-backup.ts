@@ -9,6 +9,8 @@ import {
   parseManifest,
 } from './manifest.ts'
 import type { ReplicationConnection, ReplicationEvent } from './replication-connection.ts'
+import { formatLimit, type SilenceWatch, watchSilence } from './silence-watch.ts'
+import type { StreamLimits } from './stream-limits.ts'
 import { readTar } from './tar-entries.ts'
 
 /** What BASE_BACKUP tells before the first byte of a file. */
@@ -18,6 +20,21 @@ export interface BackupStart {
   readonly tablespaces: readonly { readonly oid: number; readonly location: string }[]
   readonly estimatedBytes: number
 }
+
+/** What is asked of BASE_BACKUP, and of the server's patience and ours. */
+export interface BackupPlan {
+  readonly label: string
+  /** kB of 1024 bytes in a second; null: as fast as it goes. */
+  readonly maxRateKib: number | null
+  readonly checkpoint: 'fast' | 'spread'
+  readonly limits: StreamLimits
+  /** Called once when the server sends nothing for too long; must end the connection. */
+  readonly onSilence: (fault: Fault) => void
+}
+
+/** What MAX_RATE takes (PostgreSQL manual, "Streaming Replication Protocol"). */
+const RATE_MIN_KIB = 32
+const RATE_MAX_KIB = 1024 * 1024
 
 const MANIFEST_MAX_BYTES = 1024 * 1024 * 1024
 const NEW_ARCHIVE = 'n'
@@ -32,6 +49,8 @@ const DIRECTORY_MODE = 0o700
  */
 export class BaseBackup {
   readonly #events: AsyncGenerator<ReplicationEvent>
+  readonly #plan: BackupPlan
+  #watch: SilenceWatch | null = null
   readonly #seen = new Map<string, ManifestFile>()
   readonly #directories = new Set<string>()
   /** Bytes of CopyData that belong to no archive: a header that ended the archive before it. */
@@ -39,20 +58,23 @@ export class BaseBackup {
   #inMessage = ''
   #endLsn: Lsn | null = null
 
-  constructor(connection: ReplicationConnection, label: string) {
+  constructor(connection: ReplicationConnection, plan: BackupPlan) {
     const options = [
-      `LABEL '${label.replaceAll("'", "''")}'`,
+      `LABEL '${plan.label.replaceAll("'", "''")}'`,
       'PROGRESS true',
-      "CHECKPOINT 'fast'",
+      `CHECKPOINT '${plan.checkpoint}'`,
       'WAIT false',
       'WAL false',
       "MANIFEST 'yes'",
       "MANIFEST_CHECKSUMS 'SHA256'",
     ]
+    if (plan.maxRateKib !== null) options.push(`MAX_RATE ${checkedRate(plan.maxRateKib)}`)
+    this.#plan = plan
     this.#events = connection.run(`BASE_BACKUP (${options.join(', ')})`)
   }
 
   async start(): Promise<BackupStart> {
+    using _ = this.#expectWithin(this.#plan.limits.beginMs)
     const [position] = await this.#resultSet()
     const spaces = await this.#resultSet()
     invariant(position?.[0] && position[1], 'BASE_BACKUP begins with its position')
@@ -69,6 +91,7 @@ export class BaseBackup {
 
   /** All files and folders, then the manifest, which every byte before it has been checked against. */
   async *entries(): AsyncGenerator<TreeEntry> {
+    using _ = this.#expectWithin(this.#plan.limits.silenceMs)
     for (;;) {
       const next = this.#held ?? (await this.#nextHeader())
       this.#held = null
@@ -175,11 +198,28 @@ export class BaseBackup {
     }
   }
 
+  #expectWithin(limitMs: number): Disposable {
+    this.#watch = watchSilence(limitMs, () => {
+      const told = `the server has sent nothing for ${formatLimit(limitMs)}`
+      this.#plan.onSilence(new Fault('transient', `${told}: the backup is given up`))
+    })
+    return this.#watch
+  }
+
   async #nextEvent(): Promise<ReplicationEvent> {
-    const next = await this.#events.next()
+    invariant(this.#watch, 'every wait for the server is watched')
+    const next = await this.#watch.during(() => this.#events.next())
     if (next.done) throw new Fault('transient', 'BASE_BACKUP ended too early')
     return next.value
   }
+}
+
+function checkedRate(rateKib: number): number {
+  if (Number.isInteger(rateKib) && rateKib >= RATE_MIN_KIB && rateKib <= RATE_MAX_KIB)
+    return rateKib
+  throw new Fault('unfit', `a backup cannot be limited to ${rateKib} kB/s`, {
+    hint: `whole numbers from ${RATE_MIN_KIB} to ${RATE_MAX_KIB} are possible`,
+  })
 }
 
 async function* once(bytes: Buffer): AsyncGenerator<Uint8Array> {

@@ -10,6 +10,8 @@ export interface PrimaryFacts {
   readonly timeline: number
   /** Everything committed before the backup was asked for lies before it. */
   readonly flushed: Lsn
+  /** False: no standby can be backed up, because its pages could be torn. */
+  readonly fullPageWrites: boolean
 }
 
 export interface ChosenSource {
@@ -38,18 +40,27 @@ export function primaryOf(source: Source): Endpoint {
 /**
  * The first standby that follows this very primary and has replayed, within ten seconds, all that
  * the primary had flushed; else the primary. A primary that does not answer is a Fault even when a
- * standby does: the instance is not running then.
+ * standby does: the instance is not running then. `checkpoint`: whether the primary may be told to
+ * make one at full speed.
  */
-export async function chooseSource(source: Source, signal: AbortSignal): Promise<ChosenSource> {
+export async function chooseSource(
+  source: Source,
+  checkpoint: 'fast' | 'spread',
+  signal: AbortSignal,
+): Promise<ChosenSource> {
   const primaryEndpoint = primaryOf(source)
   let primary = await askPrimary(primaryEndpoint, signal)
-  if (source.endpoints.some(({ role }) => role === 'standby')) {
-    await checkpoint(primaryEndpoint, signal)
+  const standbys = source.endpoints.filter(({ role }) => role === 'standby')
+  if (standbys.length > 0 && !primary.fullPageWrites) {
+    const finding = 'the primary has full_page_writes = off, so that standbys cannot be backed up'
+    return { endpoint: primaryEndpoint, primary, findings: [finding] }
+  }
+  if (standbys.length > 0 && checkpoint === 'fast') {
+    await forceCheckpoint(primaryEndpoint, signal)
     primary = await askPrimary(primaryEndpoint, signal)
   }
   const findings: string[] = []
-  for (const endpoint of source.endpoints) {
-    if (endpoint.role !== 'standby') continue
+  for (const endpoint of standbys) {
     const finding = await judgeStandby(endpoint, primary, signal)
     if (finding === null) return { endpoint, primary, findings }
     findings.push(finding)
@@ -62,7 +73,7 @@ export async function chooseSource(source: Source, signal: AbortSignal): Promise
  * checkpoint: without a fresh one, changes reach the set as WAL and not in their pages, where they
  * could be shared with other sets. A role that may not ask for one (`pg_checkpoint`) does without.
  */
-async function checkpoint(endpoint: Endpoint, signal: AbortSignal): Promise<void> {
+async function forceCheckpoint(endpoint: Endpoint, signal: AbortSignal): Promise<void> {
   try {
     await withSession(endpoint, CHECKPOINT_TIMEOUT_MS, signal, (session) =>
       session.query('checkpoint'),
@@ -95,12 +106,14 @@ export async function primaryFacts(session: SqlSession): Promise<PrimaryFacts> {
   const [row] = await session.query(
     `select (select system_identifier from pg_control_system())::text as system,
             pg_current_wal_flush_lsn()::text as flushed,
+            current_setting('full_page_writes') as full_pages,
             pg_walfile_name(pg_current_wal_lsn()) as segment`,
   )
   return {
     systemIdentifier: row?.['system'] ?? '',
     timeline: Number.parseInt(row?.['segment']?.slice(0, 8) ?? '', 16),
     flushed: parseLsn(row?.['flushed'] ?? ''),
+    fullPageWrites: row?.['full_pages'] === 'on',
   }
 }
 

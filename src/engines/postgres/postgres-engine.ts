@@ -8,7 +8,7 @@ import { verifyPostgres } from './verify.ts'
 /** PostgreSQL 15 and later, over the network; nothing is installed on the database host. */
 export function createPostgresEngine(): Engine {
   return {
-    openBackup: openPostgresBackup,
+    openBackup: (source, options, signal) => openPostgresBackup(source, options, signal),
     prepareRestored: preparePostgres,
     verifyRestored: (directory, signal, progress, mayHold) =>
       verifyPostgres(directory, signal, progress ?? (() => undefined), mayHold ?? []),

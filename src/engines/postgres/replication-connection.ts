@@ -5,6 +5,7 @@ import { Fault } from '../../base/fault.ts'
 import type { Endpoint } from '../engine.ts'
 import { type BackendMessage, MessageReader, readFields, readRow } from './message-reader.ts'
 import { clientFault, serverFault } from './server-fault.ts'
+import { formatLimit, watchSilence } from './silence-watch.ts'
 
 type Row = readonly (string | null)[]
 
@@ -19,8 +20,8 @@ export type ReplicationEvent =
 
 const CONNECT_TIMEOUT_MS = 10_000
 const KEEP_ALIVE_MS = 30_000
-/** A server that owes us something and sends nothing for so long is taken for lost. */
-const SILENCE_MS = 10 * 60_000
+/** A server that answers a short question with nothing for so long is taken for lost. */
+const ANSWER_MS = 2 * 60_000
 /** How long a goodbye may take to leave this host. */
 const GOODBYE_MS = 3000
 
@@ -43,7 +44,6 @@ export class ReplicationConnection implements AsyncDisposable {
     this.#signal = signal
     this.#chunks = socket[Symbol.asyncIterator]()
     this.#onAbort = () => socket.destroy()
-    socket.on('timeout', this.#onAbort)
     signal.addEventListener('abort', this.#onAbort, { once: true })
   }
 
@@ -84,7 +84,10 @@ export class ReplicationConnection implements AsyncDisposable {
     return new ReplicationConnection(socket, endpoint.node, signal)
   }
 
-  /** Sends a command; its events must be read to their end before the next command. */
+  /**
+   * Sends a command; its events must be read to their end before the next command. How long the
+   * server may send nothing is up to the reader: a checkpoint takes its time.
+   */
   async *run(command: string): AsyncGenerator<ReplicationEvent> {
     this.#send('Q', Buffer.from(`${command}\0`))
     const doing = `${this.#name} refused ${command.split(' ', 1)[0]}`
@@ -106,11 +109,17 @@ export class ReplicationConnection implements AsyncDisposable {
     }
   }
 
-  /** Runs a command that yields one result set. */
+  /** Runs a command that yields one result set, and that the server answers without delay. */
   async query(command: string): Promise<readonly Row[]> {
     const rows: Row[] = []
-    for await (const event of this.run(command)) if (event.kind === 'row') rows.push(event.row)
-    return rows
+    const lost = new Fault('transient', `no answer within ${formatLimit(ANSWER_MS)}`)
+    using watch = watchSilence(ANSWER_MS, () => this.#socket.destroy(lost))
+    const events = this.run(command)
+    for (;;) {
+      const next = await watch.during(() => events.next())
+      if (next.done) return rows
+      if (next.value.kind === 'row') rows.push(next.value.row)
+    }
   }
 
   sendCopyData(body: Buffer): void {
@@ -139,16 +148,12 @@ export class ReplicationConnection implements AsyncDisposable {
   }
 
   async #nextChunk(): Promise<Buffer> {
-    this.#socket.setTimeout(SILENCE_MS)
     try {
       const next = await this.#chunks.next()
       if (!next.done) return next.value
     } catch (error) {
       this.#signal.throwIfAborted()
       throw new Fault('transient', `lost the connection to ${this.#name}`, { cause: error })
-    } finally {
-      // While nobody reads, silence is ours.
-      this.#socket.setTimeout(0)
     }
     this.#signal.throwIfAborted()
     throw new Fault('transient', `${this.#name} closed the connection`)

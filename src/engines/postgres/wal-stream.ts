@@ -4,6 +4,7 @@ import { machineNow, pause } from '../../base/clock.ts'
 import { Fault, fileFault } from '../../base/fault.ts'
 import { formatLsn, type Lsn, segmentName, segmentStart } from './lsn.ts'
 import type { ReplicationConnection } from './replication-connection.ts'
+import { formatLimit, watchSilence } from './silence-watch.ts'
 
 /** Where a stream starts and where its segments go. */
 export interface WalPlan {
@@ -13,11 +14,17 @@ export interface WalPlan {
   readonly from: Lsn
   readonly segmentBytes: number
   readonly directory: string
+  /** False: the server keeps its log until the end, and never takes us for a standby. */
+  readonly reportFlushed: boolean
+  /** How long the server may send nothing, though it is asked for a sign of life every 10 s. */
+  readonly silenceMs: number
+  /** Called once when the server is silent for so long; must end the connection. */
+  readonly onSilence: (fault: Fault) => void
 }
 
 const STATUS_EVERY_MS = 10_000
-/** The server has the log already when it is waited for; it only has to be sent. */
-const ARRIVAL_MAX_MS = 10 * 60_000
+/** Asked for more often when the server's patience is shorter (in tests). */
+const STATUS_PER_SILENCE = 4
 const POSTGRES_EPOCH_MS = 946_684_800_000n
 const WAL_DATA = 0x77
 const KEEP_ALIVE = 0x6b
@@ -27,7 +34,8 @@ const WAL_DATA_HEADER_BYTES = 25
 /**
  * Receives write-ahead log into segment files of full length, the tail zero (PostgreSQL manual,
  * "Streaming Replication Protocol"). What is reported as flushed is durable here: the slot advances
- * with every finished segment, and when the server asks.
+ * with every finished segment, and when the server asks. A server that answers nothing any more, or
+ * sends no log where it owes some, ends the stream.
  */
 export class WalStream implements AsyncDisposable {
   readonly #connection: ReplicationConnection
@@ -54,19 +62,28 @@ export class WalStream implements AsyncDisposable {
     return this.#ended
   }
 
-  /** Resolves when every byte before `target` is in its segment file. Receiving goes on. */
+  /**
+   * Resolves when every byte before `target` is in its segment file. Receiving goes on. The server
+   * has that log already: it only has to be sent, so a while without a byte of it is a Fault.
+   */
   async untilReceived(target: Lsn, signal: AbortSignal): Promise<void> {
     const waiting = new AbortController()
+    const either = AbortSignal.any([signal, waiting.signal])
     try {
-      if (this.#received < target) {
+      while (this.#received < target) {
+        const before = this.#received
         const arrived = new Promise<void>((resolve) => {
           this.#awaited = { target, resolve }
         })
-        const late = pause(ARRIVAL_MAX_MS, AbortSignal.any([signal, waiting.signal])).then(() => {
+        await Promise.race([this.#ended, arrived, pause(this.#plan.silenceMs, either)])
+        if (this.#received < target && this.#received === before) {
           throw new Fault('transient', `no write-ahead log up to ${formatLsn(target)} came`)
-        })
-        await Promise.race([this.#ended, arrived, late])
+        }
       }
+    } catch (error) {
+      // What aborted the wait tells more than that it was aborted.
+      signal.throwIfAborted()
+      throw error
     } finally {
       waiting.abort()
     }
@@ -79,11 +96,19 @@ export class WalStream implements AsyncDisposable {
   }
 
   async #receive(): Promise<never> {
-    const { slot, timeline, from } = this.#plan
-    const status = setInterval(() => this.#sendStatus(), STATUS_EVERY_MS)
+    const { slot, timeline, from, silenceMs, onSilence } = this.#plan
+    const everyMs = Math.min(STATUS_EVERY_MS, silenceMs / STATUS_PER_SILENCE)
+    const told = `the server has sent no log and no sign of life for ${formatLimit(silenceMs)}`
+    using watch = watchSilence(silenceMs, () => onSilence(new Fault('transient', told)))
+    let status: NodeJS.Timeout | undefined
     try {
       const start = `START_REPLICATION SLOT ${slot} PHYSICAL ${formatLsn(from)} TIMELINE ${timeline}`
-      for await (const event of this.#connection.run(start)) {
+      const events = this.#connection.run(start)
+      for (;;) {
+        const next = await watch.during(() => events.next())
+        if (next.done) break
+        const event = next.value
+        if (event.kind === 'duplex') status ??= setInterval(() => this.#sendStatus(), everyMs)
         if (event.kind !== 'copy') continue
         this.#pending = event.first ? event.piece : Buffer.concat([this.#pending, event.piece])
         if (event.last) await this.#take(this.#pending)
@@ -163,8 +188,12 @@ export class WalStream implements AsyncDisposable {
     const body = Buffer.alloc(34)
     body.write('r', 0, 'latin1')
     body.writeBigUInt64BE(this.#received, 1)
-    body.writeBigUInt64BE(this.#flushed, 9)
+    // Without a flush position nobody is taken for a synchronous standby (PostgreSQL source,
+    // syncrep.c), and the slot stays where it is.
+    body.writeBigUInt64BE(this.#plan.reportFlushed ? this.#flushed : 0n, 9)
     body.writeBigInt64BE((BigInt(machineNow()) - POSTGRES_EPOCH_MS) * 1000n, 25)
+    // Asks for an answer: a server without wal_sender_timeout sends no sign of life by itself.
+    body[33] = 1
     this.#connection.sendCopyData(body)
   }
 }
