@@ -123,6 +123,13 @@ export class ServiceProcess implements AsyncDisposable {
     return code as number | null
   }
 
+  /** Resolves when the process has ended by itself. */
+  async ended(): Promise<void> {
+    const child = this.#child
+    if (child && child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+    this.#child = null
+  }
+
   call(
     action: string,
     parameters: Readonly<Record<string, string>> = {},
