@@ -156,3 +156,14 @@ test('expiry is bound by belonging and restores, not by the age or the category'
     'set-not-restoring',
   )
 })
+
+test('a released instance needs neither to run nor a standby; its sets keep their own rules', () => {
+  const released = { ...INSTANCE, status: 'Released', category: 'Basic' } as const
+  const judge = (ageMs: number) => {
+    const set = setOfAge(ageMs)
+    const subject = { instance: released, policy: LOGS_OFF, id: String(set.id), set, now: NOW }
+    return judgeSet(subject, 'by-hand').refusal?.rule ?? null
+  }
+  assert.equal(judge(7 * DAY_MS), 'set-old-enough')
+  assert.equal(judge(7 * DAY_MS + 1), null)
+})

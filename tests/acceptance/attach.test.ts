@@ -17,11 +17,12 @@ let service: ServiceProcess
 let primary: LocalServerPlan
 let standby: LocalServerPlan
 let primaryServer: RunningServer
+let standbyServer: RunningServer
 
 before(async () => {
   host = await LocalPostgres.create()
   ;[primary, primaryServer] = await host.startPrimary('orders-1')
-  ;[standby] = await host.startStandby('orders-2', primary)
+  ;[standby, standbyServer] = await host.startStandby('orders-2', primary)
   await ask(primary, `create role ${ROLE} login replication password '${PASSWORD}'`)
   await ask(primary, `grant pg_monitor to ${ROLE}`)
   await ask(primary, 'create table orders as select generate_series(1, 1000) as id')
@@ -173,6 +174,20 @@ test('detaching leaves the servers alone, and the sets restorable and under thei
   const target = join(service.folder, 'restored')
   await service.succeed('restore', '--backup-id', newest ?? '', '--target-directory', target)
   await until(async () => (await service.run('verify')).code === 0, 'the bytes are given back')
+})
+
+test('an instance whose servers are gone is detached only when told that they cannot be reached', async () => {
+  const id = 'pgm-lost'
+  const { code, stderr } = await attach('--primary', urlOf(standby), '--id', id)
+  assert.equal(code, 0, stderr)
+  await host.stop(standbyServer)
+  const status = async () => (await attributeOf(id))?.['DBInstanceStatus']
+  await until(async () => (await status()) === 'Stopped', 'three probes have failed')
+  const refused = await service.run('instance', 'detach', id)
+  assert.match(refused.stderr, /IncorrectDBInstanceState/)
+  const told = await service.succeed('instance', 'detach', id, '--unreachable')
+  assert.match(told, /to be removed there by hand/)
+  assert.equal(await attributeOf(id), undefined)
 })
 
 test('a local instance with sets is deleted by an explicit policy only', async () => {
