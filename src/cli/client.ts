@@ -1,7 +1,9 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { getCACertificates, setDefaultCACertificates } from 'node:tls'
 import { pause } from '../base/clock.ts'
-import { Fault, systemCode } from '../base/fault.ts'
+import { describeError, Fault, systemCode } from '../base/fault.ts'
+import type { Config } from '../config/config.ts'
 import { type AccessKey, parseAccessKey } from '../config/secrets.ts'
 import { type CallReply, callApi } from '../wire/client.ts'
 import { requireConfig } from './setup.ts'
@@ -24,8 +26,9 @@ export type Reply = Readonly<Record<string, unknown>>
 /** The endpoint and the key come from the environment, else from the data folder. */
 export async function openClient(endpoint: string | null, signal: AbortSignal): Promise<Client> {
   const config = requireConfig()
+  await trustAuthorities(config.caCertificateFile)
   const address = endpoint ?? config.endpoint
-  const url = withScheme(address ?? `${config.listen.host}:${config.listen.port}`)
+  const url = address === null ? listeningUrl(config) : withScheme(address)
   const key = config.accessKey ?? (await readKeyFile(join(config.dataDirectory, 'access-key.json')))
   const call: Client['call'] = (action, parameters, format = 'JSON') =>
     callApi({
@@ -67,6 +70,27 @@ export function itemsOf(reply: Reply, name: string): readonly Reply[] {
 
 function withScheme(address: string): string {
   return /^https?:\/\//.test(address) ? address : `http://${address}`
+}
+
+/** Where the service of the same configuration listens; on all addresses includes loopback. */
+function listeningUrl({ listen, tls }: Config): string {
+  const host = { '0.0.0.0': '127.0.0.1', '::': '::1' }[listen.host] ?? listen.host
+  const authority = host.includes(':') ? `[${host}]:${listen.port}` : `${host}:${listen.port}`
+  return `${tls === null ? 'http' : 'https'}://${authority}`
+}
+
+/** For the whole process, which makes calls to one service only. */
+async function trustAuthorities(file: string | null): Promise<void> {
+  if (file === null) return
+  try {
+    const certificates = await readFile(file, 'utf8')
+    setDefaultCACertificates([...getCACertificates('default'), certificates])
+  } catch (error) {
+    throw new Fault('unfit', `HOLDFAST_CA_CERT: ${describeError(error)}`, {
+      cause: error,
+      hint: `${file} must hold certificates in PEM form`,
+    })
+  }
 }
 
 async function readKeyFile(file: string): Promise<AccessKey> {

@@ -18,6 +18,8 @@ export interface WireNeeds {
   readonly sets: Map<string, Set<string>>
   /** Awaited by `RestartDBInstance`. */
   readonly release: Promise<void>
+  /** How many calls `RestartDBInstance` has held so far. */
+  readonly held: { count: number }
 }
 
 export interface LogLine {
@@ -46,6 +48,7 @@ export async function startWireService(
   const needs: WireNeeds = {
     sets: new Map([['rm-uf6wjk5xxxxxxx', new Set(['324909958', '324909959'])]]),
     release: held.promise,
+    held: { count: 0 },
   }
   const server = await startServer({
     operations: OPERATIONS,
@@ -141,7 +144,8 @@ const RestartDBInstance = defineOperation(
     response: z.object({}),
     errors: {},
   },
-  async (_request, { release }: Pick<WireNeeds, 'release'>) => {
+  async (_request, { release, held }: Pick<WireNeeds, 'release' | 'held'>) => {
+    held.count += 1
     await release
     return {}
   },

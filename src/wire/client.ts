@@ -15,7 +15,7 @@ import {
 } from './signature-v3.ts'
 
 export interface Call {
-  /** `http://host[:port]`. */
+  /** `http://host[:port]`, or `https://`. */
   readonly endpoint: string
   readonly accessKeyId: string
   readonly accessKeySecret: Secret<string>
@@ -158,7 +158,7 @@ function parseEndpoint(endpoint: string): URL {
   const url = URL.canParse(endpoint) ? new URL(endpoint) : null
   if (url !== null && /^https?:$/.test(url.protocol) && url.pathname === '/') return url
   throw new Fault('unfit', `${endpoint} is no endpoint`, {
-    hint: 'an endpoint has the form http://host:port',
+    hint: 'an endpoint has the form http://host:port or https://host:port',
   })
 }
 

@@ -1,4 +1,4 @@
-import { X509Certificate } from 'node:crypto'
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import type { Stats } from 'node:fs'
 import { readFile, stat } from 'node:fs/promises'
 import { createSecureContext } from 'node:tls'
@@ -106,21 +106,25 @@ async function readText(file: string, isClosed: (facts: Stats) => boolean): Prom
 }
 
 function requireFit({ certificate, key }: TlsPair, files: TlsFiles): void {
-  attempt(`${files.certificateFile} holds no certificate in PEM form`, () => {
-    createSecureContext({ cert: certificate })
-    return new X509Certificate(certificate)
-  })
-  attempt(`${files.keyFile} holds no private key in PEM form without a passphrase`, () =>
-    createSecureContext({ key: key.reveal() }),
+  const leaf = attempt(
+    `${files.certificateFile} holds no certificate in PEM form`,
+    () => new X509Certificate(certificate),
   )
-  attempt(`${files.keyFile} is not the key of ${files.certificateFile}`, () =>
+  const own = attempt(
+    `${files.keyFile} holds no private key in PEM form without a passphrase`,
+    () => createPrivateKey(key.reveal()),
+  )
+  if (!leaf.checkPrivateKey(own)) {
+    throw new Fault('unfit', `${files.keyFile} is not the key of ${files.certificateFile}`)
+  }
+  attempt(`${files.certificateFile} cannot be used for TLS`, () =>
     createSecureContext({ cert: certificate, key: key.reveal() }),
   )
 }
 
-function attempt(otherwise: string, act: () => unknown): void {
+function attempt<T>(otherwise: string, act: () => T): T {
   try {
-    act()
+    return act()
   } catch (error) {
     throw new Fault('unfit', otherwise, { cause: error })
   }
