@@ -35,9 +35,16 @@ export class ServiceProcess implements AsyncDisposable {
   readonly #reaper: Reaper
   #child: ChildProcess | null = null
 
-  private constructor(folder: string, port: number, stack: AsyncDisposableStack, reaper: Reaper) {
+  private constructor(
+    folder: string,
+    port: number,
+    changed: Readonly<Record<string, string>>,
+    stack: AsyncDisposableStack,
+    reaper: Reaper,
+  ) {
     this.folder = folder
-    this.endpoint = `http://127.0.0.1:${port}`
+    const scheme = changed['HOLDFAST_TLS_CERT'] === undefined ? 'http' : 'https'
+    this.endpoint = `${scheme}://127.0.0.1:${port}`
     this.#stack = stack
     this.#reaper = reaper
     this.environment = {
@@ -48,15 +55,20 @@ export class ServiceProcess implements AsyncDisposable {
       HOLDFAST_ACCESS_KEY_ID: 'testAccessKeyId',
       HOLDFAST_ACCESS_KEY_SECRET: 'testAccessKeySecret',
       ...(process.getuid?.() === 0 ? { HOLDFAST_SERVER_USER: 'nobody' } : {}),
+      ...changed,
     }
   }
 
-  static async open(name: string): Promise<ServiceProcess> {
+  /** `changed` is added to its environment, and to that of commands. */
+  static async open(
+    name: string,
+    changed: Readonly<Record<string, string>> = {},
+  ): Promise<ServiceProcess> {
     await using stack = new AsyncDisposableStack()
     const folder = stack.use(await temporaryFolder(name))
     const reaper = stack.use(startReaper())
     const port = await freePort()
-    const service = new ServiceProcess(folder.path, port, stack.move(), reaper)
+    const service = new ServiceProcess(folder.path, port, changed, stack.move(), reaper)
     await mkdir(service.socketFolder)
     await chmod(service.socketFolder, 0o711)
     try {
