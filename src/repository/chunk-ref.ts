@@ -17,7 +17,7 @@ export interface ChunkAtPlace {
 }
 
 /** Files are cut at multiples of this; no chunk of any kind is longer. */
-export const CHUNK_BYTES = 32 * 1024
+export const CHUNK_BYTES = 16 * 1024
 export const HASH_BYTES = 20
 export const REF_BYTES = 32
 

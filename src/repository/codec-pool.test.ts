@@ -20,8 +20,8 @@ const key = randomBytes(32)
 const secret = createSecretKey(key)
 
 const CHUNKS = [
-  Buffer.alloc(32768),
-  randomBytes(32768),
+  Buffer.alloc(16384),
+  randomBytes(16384),
   Buffer.from('x'),
   Buffer.alloc(0),
   Buffer.from('page '.repeat(2000)),
@@ -86,7 +86,7 @@ test('a codec pool lets waiting callers leave and ends them when it closes', asy
   const abort = new AbortController()
   const full = () => {
     const batch = emptyBatch()
-    while (batchHasRoom(batch, 32768)) addRaw(batch, randomBytes(32768), null)
+    while (batchHasRoom(batch, 16384)) addRaw(batch, randomBytes(16384), null)
     return batch
   }
   const running = pool.encode(full(), key, signal)

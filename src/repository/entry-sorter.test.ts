@@ -17,7 +17,7 @@ function entriesFor(seed: number, count: number): ListEntry[] {
     if (random.once(3)) return { kind: 'link', path, mode: 0o777, target: `/x/${index}` }
     if (random.once(3)) return { kind: 'directory', path, mode: 0o700 }
     const roots = new Uint8Array(random.bytes(64))
-    return { kind: 'file', path, mode: 0o600, lengthBytes: 2 * 32768, roots }
+    return { kind: 'file', path, mode: 0o600, lengthBytes: 2 * 16384, roots }
   })
 }
 

@@ -69,7 +69,7 @@ function openFiles(directory: string) {
       const below: Buffer[] = []
       for (let index = 0; index < (counts[level] ?? 0); index += 1) {
         const whole = level === 0 ? lengthBytes : (counts[level - 1] ?? 0) * 32
-        const unit = level === 0 ? 32768 : 64 * 32
+        const unit = level === 0 ? 16384 : 64 * 32
         const rawBytes = Math.min(unit, whole - index * unit)
         below.push(chunk(references.subarray(index * 32, index * 32 + 32), rawBytes))
       }
@@ -82,7 +82,7 @@ function openFiles(directory: string) {
 }
 
 function shape(lengthBytes: number): number[] {
-  const counts = [Math.ceil(lengthBytes / 32768)]
+  const counts = [Math.ceil(lengthBytes / 16384)]
   for (let last = counts[0] ?? 0; last > 4; counts.push(last)) last = Math.ceil(last / 64)
   return counts
 }

@@ -21,7 +21,7 @@ import { pageContent } from '../testing/tree-history.ts'
 import { initialiseRepository } from './header.ts'
 
 const { signal } = new AbortController()
-const CHUNK = 32 * 1024
+const CHUNK = 16 * 1024
 
 async function* once(...blocks: readonly Uint8Array[]): AsyncIterable<Uint8Array> {
   yield* blocks

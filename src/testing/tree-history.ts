@@ -9,7 +9,7 @@ export type MemoryNode =
   | { readonly kind: 'link'; readonly mode: number; readonly target: string }
   | { readonly kind: 'file'; readonly mode: number; readonly content: Buffer }
 
-const CHUNK = 32 * 1024
+const CHUNK = 16 * 1024
 /** Lengths at which the shape of a file's map changes, and some between. */
 const LENGTHS = [
   0,

@@ -21,7 +21,7 @@ after(async () => {
 })
 
 const random = pseudoRandom(20261124)
-const CHUNK = 32 * 1024
+const CHUNK = 16 * 1024
 
 /** A file of one chunk that no earlier state had. */
 function fresh(): Uint8Array {
