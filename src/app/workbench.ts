@@ -11,7 +11,7 @@ import { advanceClock } from '../catalogue/settings.ts'
 import type { Config } from '../config/config.ts'
 import { readSealingKey } from '../config/secrets.ts'
 import { createPostgresEngine } from '../engines/postgres/postgres-engine.ts'
-import type { RestoreProgress, RestoreResult } from '../jobs/restore-set.ts'
+import type { RestorePlan, RestoreProgress, RestoreResult } from '../jobs/restore-set.ts'
 import { restoreSet } from '../jobs/restore-set.ts'
 import type { Verification } from '../jobs/verify-repository.ts'
 import { verifyRepository } from '../jobs/verify-repository.ts'
@@ -26,7 +26,7 @@ import { openStores } from './open-repository.ts'
 export interface Workbench extends AsyncDisposable {
   restore(
     setId: BackupSetId,
-    directory: string,
+    plan: RestorePlan,
     signal: AbortSignal,
     onProgress: (progress: RestoreProgress) => void,
   ): Promise<RestoreResult>
@@ -61,8 +61,8 @@ export async function openWorkbench(
   const engine = createPostgresEngine()
   const resources = stack.move()
   return {
-    restore: (setId, directory, cancel, onProgress) =>
-      restoreSet(setId, directory, { catalogue, repository, engine }, cancel, onProgress),
+    restore: (setId, plan, cancel, onProgress) =>
+      restoreSet(setId, plan, { catalogue, repository, engine }, cancel, onProgress),
     verify: (reading, cancel) => {
       const listStorage = () => storage.list('', cancel)
       const listUnfinished = () => storage.listUnfinished(cancel)

@@ -12,7 +12,8 @@ const SYNCING_MAX = 16
  * `mayHold`. Durable when it resolves: every file and every directory has been flushed. Modes are
  * kept as they are. A path that leaves the directory, or passes through anything but a directory
  * written before it (a link, say), is a Fault 'corrupt'. `onBytes` is told of each piece of content
- * as it is written.
+ * as it is written. A directory whose path is a key of `elsewhere` becomes a link to the existing,
+ * empty directory named there, which gets its content.
  */
 export async function writeTree(
   entries: AsyncIterable<TreeEntry>,
@@ -20,6 +21,7 @@ export async function writeTree(
   signal: AbortSignal,
   onBytes?: (bytes: number) => void,
   mayHold: readonly string[] = [],
+  elsewhere: ReadonlyMap<string, string> = new Map(),
 ): Promise<void> {
   try {
     await mkdir(directory, { recursive: true, mode: 0o700 })
@@ -27,7 +29,7 @@ export async function writeTree(
     if (found.some((name) => !mayHold.includes(name))) {
       throw new Fault('exists', `${directory} is not empty`)
     }
-    await new TreeWriter(directory, signal, onBytes).write(entries)
+    await new TreeWriter(directory, signal, onBytes, elsewhere).write(entries)
   } catch (error) {
     throw fileFault(error, `cannot write into ${directory}`)
   }
@@ -37,14 +39,21 @@ class TreeWriter {
   readonly #root: string
   readonly #signal: AbortSignal
   readonly #onBytes: (bytes: number) => void
+  readonly #elsewhere: ReadonlyMap<string, string>
   readonly #directories = new Set<string>(['.'])
   readonly #syncing = new Set<Promise<void>>()
   #syncFault: unknown = null
 
-  constructor(root: string, signal: AbortSignal, onBytes: ((bytes: number) => void) | undefined) {
+  constructor(
+    root: string,
+    signal: AbortSignal,
+    onBytes: ((bytes: number) => void) | undefined,
+    elsewhere: ReadonlyMap<string, string>,
+  ) {
     this.#root = root
     this.#signal = signal
     this.#onBytes = onBytes ?? (() => undefined)
+    this.#elsewhere = elsewhere
   }
 
   async write(entries: AsyncIterable<TreeEntry>): Promise<void> {
@@ -75,7 +84,9 @@ class TreeWriter {
     if (entry.kind === 'link') {
       await symlink(entry.target, target)
     } else if (entry.kind === 'directory') {
-      await mkdir(target, { mode: 0o700 })
+      const other = this.#elsewhere.get(entry.path)
+      if (other === undefined) await mkdir(target, { mode: 0o700 })
+      else await symlink(other, target)
       // mkdir is subject to the process mask.
       await chmod(target, entry.mode)
       this.#directories.add(entry.path)

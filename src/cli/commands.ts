@@ -35,7 +35,7 @@ Clients (signed HTTP; --endpoint, HOLDFAST_ENDPOINT or HOLDFAST_LISTEN names the
   backup cancel <instance> <job>
 
 Operators (need the data folder, HOLDFAST_DATA)
-  restore --backup-id N --target-directory D
+  restore --backup-id N --target-directory D [--tablespace-mapping OLD=NEW …]
   instance connect <instance>        prints the URL of a local instance, with its password
   clock advance 8d
   verify [--sizes-only]

@@ -91,8 +91,15 @@ export interface Engine {
    * the backup was asked for: so a set holds every transaction committed before it was asked for.
    */
   openBackup(source: Source, options: BackupOptions, signal: AbortSignal): Promise<BackupStream>
-  /** After the files are in place: makes the directory an independent, startable server. */
-  prepareRestored(directory: string, state: EngineState, signal: AbortSignal): Promise<void>
+  /**
+   * After the files are in place: makes the directory an independent, startable server. Gives what
+   * whoever starts it should know, such as settings that lead out of the directory; for people.
+   */
+  prepareRestored(
+    directory: string,
+    state: EngineState,
+    signal: AbortSignal,
+  ): Promise<readonly string[]>
   /**
    * Own verifier: every file against the manifest in `directory`; a file that the manifest does not
    * name is a finding, unless `mayHold` does. `progress` is told of each piece as it is read.

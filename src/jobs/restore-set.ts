@@ -7,7 +7,13 @@ import { hasPins, pinSet } from '../catalogue/pins.ts'
 import type { Engine, SetDescription } from '../engines/engine.ts'
 import type { Repository } from '../repository/repository.ts'
 import { holdPins } from './pins.ts'
-import { claimTarget, MARKER } from './restore-target.ts'
+import {
+  markerIn,
+  type PlacedTablespace,
+  placeTablespaces,
+  type TablespaceMapping,
+} from './restore-tablespaces.ts'
+import { claimTarget, claimTargets, MARKER } from './restore-target.ts'
 
 interface Needs {
   readonly catalogue: Catalogue
@@ -26,16 +32,27 @@ export interface RestoreResult {
   readonly contentBytes: number
   readonly instanceId: string
   readonly description: SetDescription
+  /** Those that were put outside the directory. */
+  readonly tablespaces: readonly PlacedTablespace[]
+  /** What whoever starts the server should know; for people. */
+  readonly notes: readonly string[]
+}
+
+/** Where a set goes. Tablespaces that are not mapped stay inside the directory. */
+export interface RestorePlan {
+  readonly directory: string
+  readonly tablespaces: TablespaceMapping
 }
 
 /**
- * Writes a set into `directory` and makes it an independent server: every chunk is checked by its
- * hash, every file against the server's own manifest. The directory must be absent, empty, or left
- * behind by a restore that died. While it runs the set can be neither deleted nor purged.
+ * Writes a set into a directory and makes it an independent server: every chunk is checked by its
+ * hash, every file against the server's own manifest. The directory, and that of each mapped
+ * tablespace, must be absent, empty, or left behind by a restore that died. While it runs the set
+ * can be neither deleted nor purged.
  */
 export async function restoreSet(
   setId: BackupSetId,
-  directory: string,
+  plan: RestorePlan,
   needs: Needs,
   signal: AbortSignal,
   onProgress: (progress: RestoreProgress) => void,
@@ -53,11 +70,18 @@ export async function restoreSet(
       hint: 'DescribeBackups lists those there are',
     })
   }
-  const lives = (holder: string) => catalogue.transaction((tx) => hasPins(tx, holder))
-  await using target = await claimTarget(directory, pins.holder, set.contentBytes, lives)
   const either = AbortSignal.any([signal, pins.lost])
   const reader = await repository.readSet(set, either)
   const description = JSON.parse(Buffer.from(reader.description).toString('utf8')) as SetDescription
+  const { directory } = plan
+  const placed = placeTablespaces(plan.tablespaces, description.engineState, directory)
+  const lives = (holder: string) => catalogue.transaction((tx) => hasPins(tx, holder))
+  await using target = await claimTargets(
+    directory,
+    placed.map((tablespace) => tablespace.directory),
+    set.contentBytes,
+    (claimed) => claimTarget(claimed, pins.holder, lives),
+  )
   const counter = (phase: RestoreProgress['phase']) => {
     let doneBytes = 0
     return (bytes: number) => {
@@ -65,15 +89,19 @@ export async function restoreSet(
       onProgress({ phase, doneBytes, ofBytes: reader.contentBytes })
     }
   }
+  const elsewhere = new Map(placed.map((tablespace) => [tablespace.path, tablespace.directory]))
+  const markers = [MARKER, ...placed.map((tablespace) => markerIn(tablespace, MARKER))]
   const entries = reader.entries(either)
-  await writeTree(entries, directory, either, counter('restoring'), [MARKER])
-  const verified = await engine.verifyRestored(directory, either, counter('verifying'), [MARKER])
-  await engine.prepareRestored(directory, description.engineState, either)
+  await writeTree(entries, directory, either, counter('restoring'), [MARKER], elsewhere)
+  const verified = await engine.verifyRestored(directory, either, counter('verifying'), markers)
+  const notes = await engine.prepareRestored(directory, description.engineState, either)
   await target.finish()
   return {
     files: verified.files,
     contentBytes: reader.contentBytes,
     instanceId: set.instanceId,
     description,
+    tablespaces: placed,
+    notes,
   }
 }

@@ -1,4 +1,15 @@
-import { mkdir, readdir, readFile, rename, rm, rmdir, statfs, writeFile } from 'node:fs/promises'
+import {
+  chown,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  rmdir,
+  stat,
+  statfs,
+  writeFile,
+} from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { syncDirectory } from '../base/durable-file.ts'
 import { Fault, fileFault, systemCode } from '../base/fault.ts'
@@ -21,12 +32,11 @@ export interface RestoreTarget extends AsyncDisposable {
 
 /**
  * Takes the folder: absent, empty, or left behind by a restore that `lives` says is dead, in which
- * case it is emptied. Then there must be room for `contentBytes`.
+ * case it is emptied.
  */
 export async function claimTarget(
   directory: string,
   holder: string,
-  contentBytes: number,
   lives: (holder: string) => Promise<boolean>,
 ): Promise<RestoreTarget> {
   let made = false
@@ -42,6 +52,7 @@ export async function claimTarget(
     finish: async () => {
       await rm(join(directory, MARKER))
       await syncDirectory(directory)
+      await syncDirectory(dirname(directory))
       finished = true
     },
     [Symbol.asyncDispose]: async () => {
@@ -52,12 +63,42 @@ export async function claimTarget(
   }
   try {
     await requireEmpty(directory)
-    await requireRoom(directory, contentBytes)
     return target
   } catch (error) {
     await rm(join(directory, MARKER), { force: true })
     if (made) await rmdir(directory)
     throw error
+  }
+}
+
+/**
+ * Takes the folder of a restore and those of its tablespaces, which get its owner. They are emptied
+ * together when they are disposed unfinished; finished, the main folder is the last one to lose its
+ * mark, so that it never looks whole before all of it is. There must be room for `contentBytes`.
+ */
+export async function claimTargets(
+  directory: string,
+  tablespaces: readonly string[],
+  contentBytes: number,
+  claim: (directory: string) => Promise<RestoreTarget>,
+): Promise<RestoreTarget> {
+  await using stack = new AsyncDisposableStack()
+  const main = stack.use(await claim(directory))
+  const others: RestoreTarget[] = []
+  for (const tablespace of tablespaces) {
+    others.push(stack.use(await claim(tablespace)))
+    if (process.getuid?.() !== 0) continue
+    const { uid, gid } = await stat(directory)
+    await chown(tablespace, uid, gid)
+  }
+  await requireRoom([directory, ...tablespaces], contentBytes)
+  const claimed = stack.move()
+  return {
+    finish: async () => {
+      for (const target of others) await target.finish()
+      await main.finish()
+    },
+    [Symbol.asyncDispose]: () => claimed.disposeAsync(),
   }
 }
 
@@ -88,13 +129,19 @@ async function requireEmpty(directory: string): Promise<void> {
   })
 }
 
-async function requireRoom(directory: string, contentBytes: number): Promise<void> {
-  const { bavail, bsize } = await statfs(directory)
+/** How much of the set goes to which of several file systems is not known: their sum decides. */
+async function requireRoom(directories: readonly string[], contentBytes: number): Promise<void> {
+  const freeBytes = new Map<number, number>()
+  for (const directory of directories) {
+    const { bavail, bsize } = await statfs(directory)
+    freeBytes.set((await stat(directory)).dev, bavail * bsize)
+  }
+  const free = [...freeBytes.values()].reduce((sum, bytes) => sum + bytes, 0)
   const neededBytes = contentBytes + SPARE_BYTES
-  if (bavail * bsize >= neededBytes) return
+  if (free >= neededBytes) return
   throw new Fault(
     'no-space',
-    `the set needs ${neededBytes} bytes, ${directory} has ${bavail * bsize} free`,
+    `the set needs ${neededBytes} bytes, ${directories.join(' and ')} have ${free} free`,
   )
 }
 

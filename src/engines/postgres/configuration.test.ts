@@ -37,11 +37,7 @@ describe('the settings of a restored directory', () => {
         "max_connections = '10'",
       ].join('\n'),
     )
-    await makeIndependent(
-      folder.path,
-      { ...STATE, tablespaces: [{ oid: 1, location: '/x' }] },
-      null,
-    )
+    await makeIndependent(folder.path, STATE, { allow_in_place_tablespaces: 'on' }, null)
     const text = await readFile(path, 'utf8')
     assert.doesNotMatch(text, /secret|old|ship|recovery_target|5433|'\*'|'10'/)
     assert.match(text, /^work_mem = '64MB'$/m)
@@ -50,7 +46,7 @@ describe('the settings of a restored directory', () => {
     assert.match(text, /^listen_addresses = ''$/m)
     assert.match(text, /^max_logical_replication_workers = '0'$/m)
     assert.match(text, /^allow_in_place_tablespaces = 'on'$/m)
-    await makeIndependent(folder.path, STATE, null)
+    await makeIndependent(folder.path, STATE, {}, null)
     assert.equal((await readFile(path, 'utf8')).match(/archive_mode/g)?.length, 1)
   })
 

@@ -1,4 +1,4 @@
-import { readFile, rm, stat } from 'node:fs/promises'
+import { readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { replaceFile } from '../../base/durable-file.ts'
 import { systemCode } from '../../base/fault.ts'
@@ -13,7 +13,7 @@ type Owner = { readonly uid: number; readonly gid: number } | null
 
 /** What tied the copy to its old home: replication, archiving, recovery targets, addresses. */
 const OLD_HOME =
-  /^(primary_.*|recovery_.*|restore_command|promote_trigger_file|archive_.*|port|listen_addresses|unix_socket_directories|synchronous_standby_names|ssl|external_pid_file)$/
+  /^(primary_.*|recovery_.*|restore_command|promote_trigger_file|archive_.*|port|listen_addresses|unix_socket_directories|synchronous_standby_names|ssl|external_pid_file|hba_file|ident_file)$/
 
 /**
  * Settings of an independent copy. It listens on its Unix socket only, waits for no standby,
@@ -36,10 +36,11 @@ const MINIMAL_CONFIGURATION = `# Written by Holdfast: the backup held no configu
 password_encryption = 'scram-sha-256'
 `
 
-/** Drops what ties `directory` to its old home and writes what recovery needs; durable. */
+/** Drops what ties `directory` to its old home and writes what recovery needs, and `more`; durable. */
 export async function makeIndependent(
   directory: string,
   state: EngineState,
+  more: Readonly<Record<string, string>>,
   owner: Owner,
 ): Promise<void> {
   const kept: Record<string, string> = {}
@@ -47,19 +48,21 @@ export async function makeIndependent(
     const value = state.settings[name]
     if (value !== undefined) kept[name] = value
   }
-  const settings = { ...kept, ...INDEPENDENT, ...inPlaceTablespaces(state) }
+  const settings = { ...kept, ...INDEPENDENT, ...more }
   await rewriteAutoConf(directory, settings, (name) => OLD_HOME.test(name), owner)
 }
 
 /**
- * A tablespace of a copy is a real directory in `pg_tblspc`, so that the copy can be moved and never
- * touches the old place. PostgreSQL ends recovery with a panic at such directories unless this
- * setting is on.
+ * A tablespace of a copy is a real directory in `pg_tblspc`, unless it was put elsewhere on request,
+ * so that the copy can be moved and never touches the old place. PostgreSQL ends recovery with a
+ * panic at such directories unless this setting is on.
  */
-export function inPlaceTablespaces(
-  state: Pick<EngineState, 'tablespaces'>,
-): Readonly<Record<string, string>> {
-  return state.tablespaces.length > 0 ? { allow_in_place_tablespaces: 'on' } : {}
+export async function inPlaceTablespaces(
+  directory: string,
+): Promise<Readonly<Record<string, string>>> {
+  const spaces = await readdir(join(directory, 'pg_tblspc'), { withFileTypes: true })
+  const inPlace = spaces.some((space) => space.isDirectory())
+  return inPlace ? { allow_in_place_tablespaces: 'on' } : {}
 }
 
 /** Replaces `settings` in `postgresql.auto.conf` and drops those that `drop` names. */
@@ -85,14 +88,23 @@ export async function rewriteAutoConf(
 
 /**
  * A server whose configuration lives elsewhere (Debian: /etc/postgresql) has none in its data
- * directory: the copy gets a minimal one, and access by password from this host only.
+ * directory: the copy gets a minimal one, and access by password from this host only. Gives the
+ * names of the files that were written, by this or an earlier call.
  */
-export async function addMissingConfiguration(directory: string, owner: Owner): Promise<void> {
+export async function addMissingConfiguration(
+  directory: string,
+  owner: Owner,
+): Promise<readonly string[]> {
+  const added: string[] = []
   const texts = { 'postgresql.conf': MINIMAL_CONFIGURATION, 'pg_hba.conf': LOOPBACK_ACCESS }
   for (const [name, text] of Object.entries(texts)) {
     const path = join(directory, name)
-    if ((await stat(path).catch(() => null)) === null) await replaceFile(path, text, 0o600, owner)
+    if ((await readIfThere(path)) === text) added.push(name)
+    if ((await stat(path).catch(() => null)) !== null) continue
+    await replaceFile(path, text, 0o600, owner)
+    added.push(name)
   }
+  return added
 }
 
 /** Files that make a copy a standby or belong to the process that ran at the old home. */

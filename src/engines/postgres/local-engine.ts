@@ -89,7 +89,7 @@ async function createStandby(
     const state = await copyPrimary(primary, draft, scratchDirectory, signal)
     await removeOldHomeFiles(draft)
     await requireTablespaces(draft, state)
-    await rewriteAutoConf(draft, inPlaceTablespaces(state), () => false, host.user)
+    await rewriteAutoConf(draft, await inPlaceTablespaces(draft), () => false, host.user)
     await writeFile(join(draft, 'standby.signal'), '', { mode: 0o600, flush: true })
     await giveTreeToUser(draft, host.user)
   })
