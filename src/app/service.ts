@@ -1,4 +1,4 @@
-import { readdir, rm } from 'node:fs/promises'
+import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isoMilliseconds, machineNow } from '../base/clock.ts'
 import { Fault, invariant, isFault } from '../base/fault.ts'
@@ -18,9 +18,12 @@ import { readAccessKey, readSealingKey } from '../config/secrets.ts'
 import type { EngineParts } from '../engines/engine.ts'
 import { createPostgresLocalEngine } from '../engines/postgres/local-engine.ts'
 import { createPostgresEngine } from '../engines/postgres/postgres-engine.ts'
+import { runAlarms } from '../jobs/alarms.ts'
 import { runDuties } from '../jobs/duties.ts'
+import type { WatchedFolders } from '../jobs/free-space.ts'
 import type { WorkerParts } from '../jobs/job.ts'
 import { createLocalServers } from '../jobs/local-servers.ts'
+import { createMeasurements, type Measurements } from '../jobs/measure.ts'
 import { sourceOf } from '../jobs/sources.ts'
 import { startWorker } from '../jobs/worker.ts'
 import { OPERATIONS } from '../operations/all.ts'
@@ -59,6 +62,7 @@ interface Parts {
   readonly queue: Queue
   readonly stores: Stores
   readonly sealer: Sealer
+  readonly measurements: Measurements
   readonly log: Logger
 }
 
@@ -85,6 +89,9 @@ export async function startService(
   reportClock(clock, log)
   const stores = stack.use(await openStores(config, folder, catalogue, log, signal))
   const queue = stack.use(await openQueue(catalogue, log))
+  const folders = { data: folder.root, storage: config.storageDirectory }
+  const version = await ownVersion()
+  const measurements = createMeasurements({ catalogue, clock, folders, version, log })
   const parts: Parts = {
     config,
     folder,
@@ -95,6 +102,7 @@ export async function startService(
     queue,
     stores,
     sealer,
+    measurements,
     log,
   }
   // This process holds the folder's lock, so whoever held leases or ran jobs is dead.
@@ -102,6 +110,7 @@ export async function startService(
   await queue.takeOverRunning()
   const accessKeyFile = await recordFirstKey(parts)
   await startWorkers(parts, stack)
+  startAlarms(parts, folders, stack)
   const server = stack.use(await serveWire(parts))
   log.info('service started', { url: server.url, region: config.region })
   const resources = stack.move()
@@ -225,7 +234,31 @@ async function startWorkers(parts: Parts, stack: AsyncDisposableStack): Promise<
   })
 }
 
-function serveWire({ config, catalogue, queue, clock, stores, sealer, log }: Parts) {
+/** What a person has to hear of is looked for and told until the service stops. */
+function startAlarms(parts: Parts, folders: WatchedFolders, stack: AsyncDisposableStack): void {
+  const { config, catalogue, clock, measurements, log } = parts
+  const { notify: receiver, deadManUrl, diskLow } = config
+  const { notifications, pings } = measurements
+  const stopping = new AbortController()
+  const alarms = runAlarms(
+    { catalogue, clock, folders, diskLow, receiver, deadManUrl, notifications, pings },
+    log,
+    stopping.signal,
+  )
+  stack.defer(async () => {
+    stopping.abort(new Fault('transient', 'the service is stopping'))
+    await alarms
+  })
+}
+
+/** The same place in a checkout and in the installed package. */
+async function ownVersion(): Promise<string> {
+  const text = await readFile(new URL('../../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(text) as { readonly version: string }).version
+}
+
+function serveWire(parts: Parts) {
+  const { config, catalogue, queue, clock, stores, sealer, measurements, log } = parts
   return startServer({
     operations: OPERATIONS,
     needs: { catalogue, queue, sealer, region: config.region, engineVersions: ['18'], log },
@@ -265,7 +298,7 @@ function serveWire({ config, catalogue, queue, clock, stores, sealer, log }: Par
     tls: config.tls,
     trustedProxies: config.trustedProxies,
     exposed: isExposed(config),
-    metrics: null,
+    metrics: measurements,
     metricsToken: config.metrics.token,
     metricsListen: config.metrics.listen,
   })

@@ -14,6 +14,7 @@ import {
   settlePurges,
 } from '../catalogue/reclaim.ts'
 import type { PackNumber } from '../series/series.ts'
+import { tellDamage } from './damage.ts'
 import type { Job, Run, WorkerParts } from './job.ts'
 
 const LATE_REMOVAL_MS = 60_000
@@ -79,6 +80,9 @@ async function rewriteOrPass(
       object: pack.object,
       error: describeError(error),
     })
+    await run.transaction((tx) =>
+      tellDamage(tx, 'reclaiming space', run.instanceId, pack.object, error),
+    )
   }
 }
 

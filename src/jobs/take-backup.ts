@@ -2,6 +2,7 @@ import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pause } from '../base/clock.ts'
 import { describeError, Fault, isFault } from '../base/fault.ts'
+import { recordEvent } from '../catalogue/events.ts'
 import { lockInstance } from '../catalogue/instances.ts'
 import { countFailure, noteCause } from '../catalogue/jobs.ts'
 import { runHolding } from '../catalogue/leases.ts'
@@ -81,7 +82,10 @@ async function cleanUp(run: Run, parts: WorkerParts, cause: string): Promise<voi
   await rm(scratchOf(run, parts), { recursive: true, force: true })
   await removeAbandoned(run, parts, run.lastingSignal)
   const state = cause === CANCELLED ? 'cancelled' : 'failed'
-  await run.end({ state, cause }, async () => {})
+  await run.end({ state, cause }, async (tx) => {
+    if (state === 'cancelled') return
+    await recordEvent(tx, { kind: 'backup-failed', instanceId: run.instanceId, details: { cause } })
+  })
   run.log.warn('backup failed', { cause })
 }
 
@@ -175,6 +179,8 @@ async function record(
       node: description.node,
       engineVersion: description.engineState.serverVersion,
     })
+    const details = { backupId: sealed.stored.setId, contentBytes: sealed.contentBytes }
+    await recordEvent(tx, { kind: 'backup-finished', instanceId: run.instanceId, details })
   })
   run.log.info('backup finished', {
     backupId: sealed.stored.setId,

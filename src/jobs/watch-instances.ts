@@ -3,10 +3,12 @@ import { describeError } from '../base/fault.ts'
 import type { InstanceId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import { movePrimary } from '../catalogue/attached-servers.ts'
+import { recordEvent } from '../catalogue/events.ts'
 import { listInstances, lockLiveInstance, setInstanceStatus } from '../catalogue/instances.ts'
 import type { Instance, InstanceStatus } from '../domain/instance.ts'
 import type { ProbeResult } from '../engines/engine.ts'
 import { postgresOf, type WorkerParts } from './job.ts'
+import { noteProbe } from './watch-standbys.ts'
 
 const WATCH_MS = 10_000
 /** Probes in a row that must fail before an instance counts as lost; one that succeeds ends that. */
@@ -62,11 +64,13 @@ async function watchOne(
     const told = { instanceId: instance.id, findings: findings || 'as it should be' }
     log.warn('instance probed', told)
   }
+  await noteProbe(parts.catalogue, instance, probed, log)
   const moved = await follow(parts, log, instance, probed)
   const runs = moved || isRunning(instance, probed)
   const failures = runs ? 0 : before.failures + 1
-  if (runs) await changeStatus(parts, log, instance, 'Running')
-  else if (failures >= FAILURES_TO_STOP) await changeStatus(parts, log, instance, 'Stopped')
+  if (runs) await changeStatus(parts, log, instance, 'Running', findings)
+  else if (failures >= FAILURES_TO_STOP)
+    await changeStatus(parts, log, instance, 'Stopped', findings)
   return { failures, findings }
 }
 
@@ -89,6 +93,7 @@ async function follow(
   await catalogue.transaction(async (tx) => {
     await lockLiveInstance(tx, id)
     await movePrimary(tx, id, primary.node, primary.timeline)
+    await recordEvent(tx, { kind: 'primary-moved', instanceId: id, details: { ...primary } })
   })
   log.warn('primary moved', { instanceId: id, ...primary })
   return true
@@ -99,6 +104,7 @@ async function changeStatus(
   log: Logger,
   { id, status: before }: Instance,
   status: InstanceStatus,
+  findings: string,
 ): Promise<void> {
   if (status === before) return
   const changed = await catalogue.transaction(async (tx) => {
@@ -106,6 +112,12 @@ async function changeStatus(
     // Somebody may have asked for its removal meanwhile.
     if (found?.instance.status !== before) return false
     await setInstanceStatus(tx, id, status)
+    const kind = status === 'Running' ? 'instance-back' : 'instance-lost'
+    await recordEvent(tx, {
+      kind,
+      instanceId: id,
+      details: { findings: findings || 'the probe failed' },
+    })
     return true
   })
   if (changed) log.warn('instance status changed', { instanceId: id, status })

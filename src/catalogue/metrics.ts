@@ -1,0 +1,163 @@
+import { sql } from 'kysely'
+import type { Instant } from '../base/clock.ts'
+import type { InstanceId } from '../base/ids.ts'
+import type { InstanceStatus } from '../domain/instance.ts'
+import type { JobKind, JobState } from '../domain/job.ts'
+import type { Transaction } from './database.ts'
+import { sqlOf } from './database.ts'
+
+/** One instance that is not released, as it is measured. Null: there is nothing to measure yet. */
+export interface InstanceFigures {
+  readonly instanceId: InstanceId
+  readonly status: InstanceStatus
+  readonly writing: number
+  readonly kept: number
+  readonly deleted: number
+  readonly failed: number
+  /** Σ of file lengths of the kept sets. */
+  readonly contentBytes: number
+  /** Bytes of its objects. */
+  readonly storedBytes: number
+  readonly releasedBytes: number
+  readonly freedBytes: number
+  readonly last: LastBackup | null
+  readonly probe: ProbeFigures | null
+}
+
+/** The newest set that was made, also when it has been deleted since. Service times. */
+export interface LastBackup {
+  readonly finishedAt: Instant
+  readonly startedAt: Instant
+  readonly contentBytes: number
+  readonly newBytes: number
+  /** What its own objects take now. */
+  readonly storedBytes: number
+}
+
+/** What the latest looks at its servers have shown. */
+export interface ProbeFigures {
+  readonly failures: number
+  readonly standbyFailures: number
+  readonly findings: number
+  /** Real time, seconds since the epoch. */
+  readonly probedAtSeconds: number
+}
+
+export interface JobFigures {
+  readonly kind: JobKind
+  readonly state: JobState
+  readonly count: number
+  /** Service time at which the oldest was asked for. */
+  readonly oldestAt: Instant
+}
+
+export interface StoreFigures {
+  /** Of everything: also what released instances left and what belongs to none. */
+  readonly storedBytes: number
+  readonly releasedBytes: number
+  readonly freedBytes: number
+  readonly eventsWaiting: number
+  readonly oldestWaitingSeconds: number
+}
+
+/** What the catalogue can tell of everything, at one moment. */
+export interface Figures {
+  readonly instances: readonly InstanceFigures[]
+  readonly jobs: readonly JobFigures[]
+  readonly store: StoreFigures
+}
+
+/** For the rest of the transaction: nothing is changed, and no statement takes longer. */
+export async function limitReading(tx: Transaction, statementTimeoutMs: number): Promise<void> {
+  const db = sqlOf(tx)
+  await sql`set transaction isolation level repeatable read, read only`.execute(db)
+  await sql`select set_config('statement_timeout', ${String(statementTimeoutMs)}, true)`.execute(db)
+}
+
+/**
+ * A few statements, each along an index. Their cost grows with the number of sets and packs there
+ * are, and not with what is stored in them.
+ */
+export async function readFigures(tx: Transaction): Promise<Figures> {
+  const db = sqlOf(tx)
+  const instances = await sql<InstanceFigures>`${INSTANCES}`.execute(db)
+  const jobs = await sql<JobFigures>`
+    select kind, state, count(*) as count, min(created_at) as "oldestAt"
+    from job group by kind, state`.execute(db)
+  const store = await sql<StoreFigures>`
+    select (select coalesce(sum(bytes), 0)::bigint from object
+        where state in ('there', 'abandoned')) as "storedBytes",
+      coalesce(sum(released_bytes), 0)::bigint as "releasedBytes",
+      coalesce(sum(freed_bytes) filter (where finished_at is not null), 0)::bigint as "freedBytes",
+      (select count(*) from event where ${WAITS}) as "eventsWaiting",
+      (select coalesce(extract(epoch from now() - min(happened_at)), 0)::float8
+        from event where ${WAITS}) as "oldestWaitingSeconds"
+    from purge`.execute(db)
+  const [figures] = store.rows
+  const none = { storedBytes: 0, releasedBytes: 0, freedBytes: 0 }
+  const nothing = { ...none, eventsWaiting: 0, oldestWaitingSeconds: 0 }
+  return { instances: instances.rows, jobs: jobs.rows, store: figures ?? nothing }
+}
+
+const WAITS = sql`channel = 'notification' and notified_at is null and given_up_at is null`
+
+const MADE = sql`l.state in ('kept', 'deleted', 'purged')`
+
+const INSTANCES = sql`
+  with counted as (
+    select instance_id, count(*) filter (where state = 'writing') as writing,
+      count(*) filter (where state = 'kept') as kept,
+      count(*) filter (where state = 'deleted') as deleted,
+      count(*) filter (where state = 'failed') as failed,
+      coalesce(sum(content_bytes) filter (where state = 'kept'), 0)::bigint as content
+    from backup_set where state in ('writing', 'kept', 'deleted', 'failed') group by instance_id),
+  stored as (
+    select series, sum(bytes)::bigint as bytes from object
+    where state in ('there', 'abandoned') group by series),
+  purged as (
+    select series, sum(released_bytes)::bigint as released,
+      coalesce(sum(freed_bytes) filter (where finished_at is not null), 0)::bigint as freed
+    from purge group by series)
+  select i.instance_id as "instanceId", i.status, coalesce(c.writing, 0) as writing,
+    coalesce(c.kept, 0) as kept, coalesce(c.deleted, 0) as deleted,
+    coalesce(c.failed, 0) as failed, coalesce(c.content, 0) as "contentBytes",
+    coalesce(o.bytes, 0) as "storedBytes", coalesce(g.released, 0) as "releasedBytes",
+    coalesce(g.freed, 0) as "freedBytes", last.json as last,
+    case when p.instance_id is not null then json_build_object('failures', p.failures,
+      'standbyFailures', p.standby_failures, 'findings', p.findings,
+      'probedAtSeconds', extract(epoch from p.probed_at)) end as probe
+  from instance i left join series s using (instance_id)
+    left join counted c using (instance_id) left join stored o on o.series = s.series
+    left join purged g on g.series = s.series left join probe p using (instance_id)
+    left join lateral (
+      select json_build_object('finishedAt', l.finished_at, 'startedAt', l.started_at,
+        'contentBytes', l.content_bytes, 'newBytes', l.new_bytes, 'storedBytes', (
+          select coalesce(sum(x.bytes), 0) from object x
+          where x.series = l.series and x.number = l.number
+            and x.state in ('there', 'abandoned'))) as json
+      from backup_set l where l.series = s.series and ${MADE}
+      order by l.number desc limit 1) last on true
+  where i.status <> 'Released' order by i.instance_id`
+
+/** What the last success of each live instance is judged by. */
+export interface BackupAge {
+  readonly instanceId: InstanceId
+  readonly createdAt: Instant
+  /** Service time of the last success; null when there was none. */
+  readonly finishedAt: Instant | null
+  /** Comma-separated weekdays. */
+  readonly preferredPeriod: string
+}
+
+/** Instances that are to be backed up. */
+export async function backupAges(tx: Transaction): Promise<readonly BackupAge[]> {
+  const { rows } = await sql<BackupAge>`
+    select i.instance_id as "instanceId", i.created_at as "createdAt",
+      last.at as "finishedAt", i.preferred_period as "preferredPeriod"
+    from instance i left join series s using (instance_id)
+      left join lateral (
+        select l.finished_at as at from backup_set l where l.series = s.series and ${MADE}
+        order by l.number desc limit 1) last on true
+    where i.status in ('Running', 'Stopped') order by i.instance_id`.execute(sqlOf(tx))
+  return rows
+}
