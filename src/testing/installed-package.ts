@@ -4,6 +4,7 @@ import { cp, mkdir, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { invariant } from '../base/fault.ts'
+import { readEnvironment } from '../config/environment.ts'
 import type { Finished } from './service-process.ts'
 
 /** The checkout that the tests are of. */
@@ -41,12 +42,13 @@ export function runNpm(words: readonly string[], directory: string): Promise<Fin
 
 /** This process's environment without what npm, and our own packages, put into it. */
 export function systemEnvironment(): Record<string, string> {
-  const kept = Object.entries(process.env).filter(
+  const environment = readEnvironment() as Readonly<Record<string, string>>
+  const kept = Object.entries(environment).filter(
     ([name]) => !/^(npm_|HOLDFAST_|NODE_)/i.test(name),
   )
-  const path = (process.env['PATH'] ?? '/usr/bin:/bin').split(':')
+  const path = (environment['PATH'] ?? '/usr/bin:/bin').split(':')
   return {
-    ...(Object.fromEntries(kept) as Record<string, string>),
+    ...Object.fromEntries(kept),
     PATH: path.filter((part) => !part.includes('/node_modules')).join(':'),
   }
 }
