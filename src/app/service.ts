@@ -28,6 +28,8 @@ import { sourceOf } from '../jobs/sources.ts'
 import { startWorker } from '../jobs/worker.ts'
 import { OPERATIONS } from '../operations/all.ts'
 import { HEADER_OBJECT } from '../repository/header.ts'
+import type { ServerAccounts } from '../servers/accounts.ts'
+import { resolveCatalogueUser, resolveServerAccounts } from '../servers/accounts.ts'
 import { freePort } from '../servers/free-port.ts'
 import type { ServerUser } from '../servers/server-user.ts'
 import { resolveServerUser } from '../servers/server-user.ts'
@@ -77,12 +79,13 @@ export async function startService(
   signal: AbortSignal,
 ): Promise<Service> {
   await using stack = new AsyncDisposableStack()
-  const user = await resolveServerUser(config.serverUser, process.getuid?.() ?? -1)
-  if (user) log.info('database servers run as another user', { user: user.name })
+  const accounts = await resolveServerAccounts(config, process.getuid?.() ?? -1)
+  reportAccounts(accounts, log)
+  const user = accounts.local
   const folder = await openDataFolder(config.dataDirectory, user !== null)
   const lock = stack.use(await lockDataFolder(folder))
   await emptyFolder(folder.scratch)
-  const embedded = stack.use(await startCatalogue(folder, user, log, signal))
+  const embedded = stack.use(await startCatalogue(folder, accounts.catalogue, log, signal))
   const { catalogue, socketRoot } = embedded
   const sealer = await openSealer(config.keyFile, catalogue)
   const clock = await openServiceClock(catalogue, developmentClock)
@@ -137,13 +140,26 @@ export async function startService(
 /** What is wrong with the users, folders and files that the configuration names; all of it. */
 export async function findProblems(config: Config): Promise<readonly string[]> {
   const problems = [...(await findPlaceProblems(config))]
-  try {
-    await resolveServerUser(config.serverUser, process.getuid?.() ?? -1)
-  } catch (error) {
-    if (!isFault(error)) throw error
-    problems.push(`HOLDFAST_SERVER_USER: ${error.message}; ${error.hint ?? ''}`)
-  }
+  problems.push(...(await findAccountProblems(config)))
   return [...problems, ...(await findTlsProblems(config))]
+}
+
+async function findAccountProblems(config: Config): Promise<readonly string[]> {
+  const uid = process.getuid?.() ?? -1
+  const named = [
+    ['HOLDFAST_SERVER_USER', () => resolveServerUser(config.serverUser, uid)],
+    ['HOLDFAST_CATALOGUE_USER', () => resolveCatalogueUser(config.catalogueUser, null, uid)],
+  ] as const
+  const problems: string[] = []
+  for (const [name, resolve] of named) {
+    try {
+      await resolve()
+    } catch (error) {
+      if (!isFault(error)) throw error
+      problems.push(`${name}: ${error.message}; ${error.hint ?? ''}`)
+    }
+  }
+  return problems
 }
 
 async function findTlsProblems({ tls }: Config): Promise<readonly string[]> {
@@ -169,6 +185,17 @@ async function openSealer(keyFile: string, catalogue: Catalogue): Promise<Sealer
 /** What a killed process left there is of no use to anyone. */
 async function emptyFolder(folder: string): Promise<void> {
   for (const name of await readdir(folder)) await rm(join(folder, name), { recursive: true })
+}
+
+function reportAccounts({ local, catalogue }: ServerAccounts, log: Logger): void {
+  if (local === null || catalogue === null) return
+  const users = { localInstances: local.name, catalogue: catalogue.name }
+  log.info('database servers run as other users', users)
+}
+
+/** What the choice of accounts opens to others; for people, at every start. */
+export async function findAccountWarnings(config: Config): Promise<readonly string[]> {
+  return (await resolveServerAccounts(config, process.getuid?.() ?? -1)).warnings
 }
 
 function reportClock(clock: ServiceClock, log: Logger): void {
@@ -294,6 +321,7 @@ function serveWire(parts: Parts) {
       ...(clock.development ? { DevelopmentClockOffsetSeconds: clock.offsetMs / 1000 } : {}),
     }),
     log,
+    answered: (action, code) => measurements.requests.add({ action, code }),
     listen: config.listen,
     tls: config.tls,
     trustedProxies: config.trustedProxies,

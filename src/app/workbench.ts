@@ -11,12 +11,13 @@ import { advanceClock } from '../catalogue/settings.ts'
 import type { Config } from '../config/config.ts'
 import { readSealingKey } from '../config/secrets.ts'
 import { createPostgresEngine } from '../engines/postgres/postgres-engine.ts'
+import { tellFindings, tellingDamage } from '../jobs/damage.ts'
 import type { RestorePlan, RestoreProgress, RestoreResult } from '../jobs/restore-set.ts'
 import { restoreSet } from '../jobs/restore-set.ts'
 import type { Verification } from '../jobs/verify-repository.ts'
 import { verifyRepository } from '../jobs/verify-repository.ts'
+import { resolveServerAccounts } from '../servers/accounts.ts'
 import type { ServerUser } from '../servers/server-user.ts'
-import { resolveServerUser } from '../servers/server-user.ts'
 import type { DataFolder } from './data-folder.ts'
 import { isDataFolder, lockDataFolder, openDataFolder } from './data-folder.ts'
 import { joinCatalogue, startCatalogue } from './open-catalogue.ts'
@@ -52,7 +53,7 @@ export async function openWorkbench(
       hint: 'set HOLDFAST_DATA to the folder that the service uses',
     })
   }
-  const user = await resolveServerUser(config.serverUser, process.getuid?.() ?? -1)
+  const { catalogue: user } = await resolveServerAccounts(config, process.getuid?.() ?? -1)
   const folder = await openDataFolder(config.dataDirectory, user !== null)
   await using stack = new AsyncDisposableStack()
   const catalogue = await reachCatalogue(folder, user, log, signal, stack)
@@ -62,12 +63,16 @@ export async function openWorkbench(
   const resources = stack.move()
   return {
     restore: (setId, plan, cancel, onProgress) =>
-      restoreSet(setId, plan, { catalogue, repository, engine }, cancel, onProgress),
-    verify: (reading, cancel) => {
+      tellingDamage(catalogue, 'a restore', `backup set ${setId}`, () =>
+        restoreSet(setId, plan, { catalogue, repository, engine }, cancel, onProgress),
+      ),
+    verify: async (reading, cancel) => {
       const listStorage = () => storage.list('', cancel)
       const listUnfinished = () => storage.listUnfinished(cancel)
       const needs = { catalogue, repository, listStorage, listUnfinished }
-      return verifyRepository(needs, reading, cancel)
+      const found = await verifyRepository(needs, reading, cancel)
+      await tellFindings(catalogue, found.problems)
+      return found
     },
     connectionUrl: async (instanceId) => {
       const sealer = createSealer(await readSealingKey(config.keyFile, false))

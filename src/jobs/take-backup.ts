@@ -17,6 +17,7 @@ import type {
 } from '../engines/engine.ts'
 import type { SetWriter } from '../repository/repository.ts'
 import type { NewSet, SealedSet } from '../series/series.ts'
+import { tellDamage } from './damage.ts'
 import { type Job, postgresOf, type Run, type WorkerParts } from './job.ts'
 import { removeAbandoned } from './purge-sets.ts'
 
@@ -50,6 +51,8 @@ export const takeBackup: Job<'take-backup'> = async ({ mode }, run, parts) => {
       await lockInstance(tx, run.instanceId)
       await failSet(tx, set, cause, parts.clock.now())
       await noteCause(tx, run.attempt, cause)
+      if (isFault(error, 'corrupt'))
+        await tellDamage(tx, 'a backup', run.instanceId, run.instanceId, error)
     })
     await cleanUp(run, parts, cause)
   }

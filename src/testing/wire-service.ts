@@ -16,6 +16,8 @@ export const TEST_KEY = { id: 'testAccessKeyId', secret: new Secret('testAccessK
 /** Backup sets by instance; what `DeleteBackup` removes is no longer in it. */
 export interface WireNeeds {
   readonly sets: Map<string, Set<string>>
+  /** The addresses that sets were deleted from. */
+  readonly deletedFrom: string[]
   /** Awaited by `RestartDBInstance`. */
   readonly release: Promise<void>
   /** How many calls `RestartDBInstance` has held so far. */
@@ -47,6 +49,7 @@ export async function startWireService(
   const held = Promise.withResolvers<void>()
   const needs: WireNeeds = {
     sets: new Map([['rm-uf6wjk5xxxxxxx', new Set(['324909958', '324909959'])]]),
+    deletedFrom: [],
     release: held.promise,
     held: { count: 0 },
   }
@@ -60,6 +63,7 @@ export async function startWireService(
     probes,
     information: () => ({ Service: 'test' }),
     log: recordingLog(lines),
+    answered: () => {},
     listen: { host: '127.0.0.1', port },
     tls: null,
     trustedProxies: [],
@@ -96,12 +100,16 @@ const DeleteBackup = defineOperation(
     response: z.object({}),
     errors: { 'InvalidDBInstanceName.NotFound': {}, 'InvalidBackupSetID.NotFound': {} },
   },
-  async ({ parameters, refuse }, { sets }: Pick<WireNeeds, 'sets'>) => {
+  async (
+    { parameters, refuse, caller },
+    { sets, deletedFrom }: Pick<WireNeeds, 'sets' | 'deletedFrom'>,
+  ) => {
     const own = sets.get(parameters.DBInstanceId)
     if (own === undefined) throw refuse('InvalidDBInstanceName.NotFound')
     const ids = splitIds(parameters.BackupId, parameters.DBInstanceId)
     if (!ids.every((id) => own.has(id))) throw refuse('InvalidBackupSetID.NotFound')
     for (const id of ids) own.delete(id)
+    deletedFrom.push(caller.address)
     return {}
   },
 )

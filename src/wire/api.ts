@@ -31,6 +31,8 @@ export interface Api<Needs> {
   readonly information: (() => object) | null
   readonly secrets: SecretParameters
   readonly log: Logger
+  /** Told of every answer: the operation's name or `unknown`, and the error's code or `OK`. */
+  readonly answered: (action: string, code: string) => void
   /** Where the service is reached, when a request does not say. */
   readonly url: () => string
 }
@@ -60,7 +62,7 @@ export async function answerCall<Needs>(incoming: Incoming, api: Api<Needs>): Pr
   const seen = sight(incoming)
   try {
     const rendered = await answer(incoming, api, seen)
-    logCall(api.log, seen, 200, null)
+    noteCall(api, seen, 200, null)
     return { ...rendered, status: 200, requestId: seen.requestId }
   } catch (error) {
     return refused(error, api, seen)
@@ -126,7 +128,7 @@ function refused<Needs>(error: unknown, api: Api<Needs>, seen: Sighting): Answer
     const detail = describeError(error)
     api.log.error('call failed', { requestId, action: seen.action, error: detail, stack })
   }
-  logCall(api.log, seen, shown.status, shown.code)
+  noteCall(api, seen, shown.status, shown.code)
   const base = seen.host === null ? api.url() : `${seen.scheme}://${seen.host}`
   const query = `q=${encodeURIComponent(shown.code)}&product=Rds&requestId=${requestId}`
   const rendered = renderError(seen.format, shown, {
@@ -177,8 +179,16 @@ function cut(value: string): string {
   return value.slice(0, LOGGED_CHARACTERS_MAX)
 }
 
-function logCall(log: Logger, seen: Sighting, status: number, code: string | null): void {
-  log.info('call', {
+function noteCall<Needs>(
+  api: Api<Needs>,
+  seen: Sighting,
+  status: number,
+  code: string | null,
+): void {
+  // What a stranger makes up is no name to count by.
+  const operation = api.operations.get(seen.action?.toLowerCase() ?? '')
+  api.answered(operation?.description.action ?? 'unknown', code ?? 'OK')
+  api.log.info('call', {
     action: seen.action,
     requestId: seen.requestId,
     accessKeyId: seen.accessKeyId,

@@ -50,6 +50,8 @@ interface ServerOptions<Needs> {
   /** What `GET /` shows to somebody who does not call an operation, unless `exposed`. */
   readonly information: () => object
   readonly log: Logger
+  /** Told of every answer: the operation's name or `unknown`, and the error's code or `OK`. */
+  readonly answered: (action: string, code: string) => void
   readonly listen: ListenAddress
   /** Null: plain HTTP. Read again when the files change. */
   readonly tls: TlsFiles | null
