@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { getCACertificates, setDefaultCACertificates } from 'node:tls'
@@ -20,15 +21,17 @@ export interface Client {
   ask(action: string, parameters: Readonly<Record<string, string>>): Promise<Reply>
 }
 
+const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g
+
 /** A JSON object of the API, read loosely. */
 export type Reply = Readonly<Record<string, unknown>>
 
 /** The endpoint and the key come from the environment, else from the data folder. */
 export async function openClient(endpoint: string | null, signal: AbortSignal): Promise<Client> {
   const config = requireConfig()
-  await trustAuthorities(config.caCertificateFile)
   const address = endpoint ?? config.endpoint
   const url = address === null ? listeningUrl(config) : withScheme(address)
+  if (url.startsWith('https:')) await trustAuthorities(config.caCertificateFile)
   const key = config.accessKey ?? (await readKeyFile(join(config.dataDirectory, 'access-key.json')))
   const call: Client['call'] = (action, parameters, format = 'JSON') =>
     callApi({
@@ -79,17 +82,26 @@ function listeningUrl({ listen, tls }: Config): string {
   return `${tls === null ? 'http' : 'https'}://${authority}`
 }
 
-/** For the whole process, which makes calls to one service only. */
+/**
+ * Trusts what the system trusts and what the file holds, besides the authorities that Node brings.
+ * For the whole process, which makes calls to one service only.
+ */
 async function trustAuthorities(file: string | null): Promise<void> {
-  if (file === null) return
+  const own = file === null ? [] : await readCertificates(file)
+  setDefaultCACertificates([
+    ...getCACertificates('default'),
+    ...getCACertificates('system'),
+    ...own,
+  ])
+}
+
+async function readCertificates(file: string): Promise<readonly string[]> {
   try {
-    const certificates = await readFile(file, 'utf8')
-    setDefaultCACertificates([...getCACertificates('default'), certificates])
+    const blocks = (await readFile(file, 'utf8')).match(PEM_CERTIFICATE) ?? []
+    if (blocks.length === 0) throw new Error(`${file} holds no certificate in PEM form`)
+    return blocks.map((block) => new X509Certificate(block).toString())
   } catch (error) {
-    throw new Fault('unfit', `HOLDFAST_CA_CERT: ${describeError(error)}`, {
-      cause: error,
-      hint: `${file} must hold certificates in PEM form`,
-    })
+    throw new Fault('unfit', `HOLDFAST_CA_CERT: ${describeError(error)}`, { cause: error })
   }
 }
 

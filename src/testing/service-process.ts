@@ -33,18 +33,22 @@ export class ServiceProcess implements AsyncDisposable {
   readonly environment: Readonly<Record<string, string>>
   readonly #stack: AsyncDisposableStack
   readonly #reaper: Reaper
+  readonly #switches: readonly string[]
   #child: ChildProcess | null = null
 
   private constructor(
     folder: string,
     port: number,
     changed: Readonly<Record<string, string>>,
+    switches: readonly string[],
     stack: AsyncDisposableStack,
     reaper: Reaper,
   ) {
     this.folder = folder
+    this.#switches = switches
     const scheme = changed['HOLDFAST_TLS_CERT'] === undefined ? 'http' : 'https'
-    this.endpoint = `${scheme}://127.0.0.1:${port}`
+    const [listensOn] = changed['HOLDFAST_LISTEN']?.match(/\d+$/) ?? [port]
+    this.endpoint = `${scheme}://127.0.0.1:${listensOn}`
     this.#stack = stack
     this.#reaper = reaper
     this.environment = {
@@ -59,16 +63,17 @@ export class ServiceProcess implements AsyncDisposable {
     }
   }
 
-  /** `changed` is added to its environment, and to that of commands. */
+  /** `changed` is added to its environment, and to that of commands; `switches` to `serve`. */
   static async open(
     name: string,
     changed: Readonly<Record<string, string>> = {},
+    switches: readonly string[] = [],
   ): Promise<ServiceProcess> {
     await using stack = new AsyncDisposableStack()
     const folder = stack.use(await temporaryFolder(name))
     const reaper = stack.use(startReaper())
     const port = await freePort()
-    const service = new ServiceProcess(folder.path, port, changed, stack.move(), reaper)
+    const service = new ServiceProcess(folder.path, port, changed, switches, stack.move(), reaper)
     await mkdir(service.socketFolder)
     await chmod(service.socketFolder, 0o711)
     try {
@@ -102,10 +107,14 @@ export class ServiceProcess implements AsyncDisposable {
   async start(): Promise<void> {
     const log = createWriteStream(join(this.folder, 'serve.log'), { flags: 'a' })
     await once(log, 'open')
-    const child = spawn(process.execPath, [MAIN, 'serve', '--development-clock'], {
-      env: this.environment,
-      stdio: ['ignore', log, log],
-    })
+    const child = spawn(
+      process.execPath,
+      [MAIN, 'serve', '--development-clock', ...this.#switches],
+      {
+        env: this.environment,
+        stdio: ['ignore', log, log],
+      },
+    )
     await once(child, 'spawn')
     log.close()
     this.#child = child

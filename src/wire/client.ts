@@ -1,5 +1,5 @@
 import { isoSeconds, machineNow } from '../base/clock.ts'
-import { describeError, Fault } from '../base/fault.ts'
+import { describeError, Fault, systemCode } from '../base/fault.ts'
 import { newRequestId } from '../base/ids.ts'
 import type { Secret } from '../base/secret.ts'
 import { API_VERSION } from './authentication.ts'
@@ -66,11 +66,22 @@ export async function callApi(call: Call): Promise<CallReply> {
     return { status: reply.status, headers: new Map(reply.headers), body: text, parsed, request }
   } catch (error) {
     call.signal.throwIfAborted()
-    throw new Fault('transient', `no answer from ${call.endpoint}: ${describeError(error)}`, {
-      cause: error,
-      hint: 'check that the service runs and listens there',
-    })
+    throw noAnswer(call.endpoint, error)
   }
+}
+
+/** OpenSSL's reasons for which a certificate is not believed, and Node's for a wrong name. */
+const UNTRUSTED = /^(CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_TLS_CERT_)/
+
+function noAnswer(endpoint: string, error: unknown): Fault {
+  const code = systemCode(error instanceof Error ? error.cause : null) ?? ''
+  const message = `no answer from ${endpoint}: ${describeError(error)}`
+  if (UNTRUSTED.test(code)) {
+    const hint = 'HOLDFAST_CA_CERT names the authority to trust, HOLDFAST_ENDPOINT the host to call'
+    return new Fault('denied', message, { cause: error, hint })
+  }
+  const hint = 'check that the service runs and listens there'
+  return new Fault('transient', message, { cause: error, hint })
 }
 
 /** Signs for this moment, with a fresh nonce. */
