@@ -9,17 +9,17 @@ export type DiskLow =
   | { readonly kind: 'percent'; readonly percent: number }
   | { readonly kind: 'bytes'; readonly bytes: number }
 
-/** Free space must pass the limit by so much before it counts as enough: no event at every write. */
-const ENOUGH_FACTOR = 1.1
+/** Free space must pass the limit by this part of it before it counts as enough: no event at every write. */
+const ENOUGH_PART = 1 / 10
 
-/** What a look at one file system means, given whether it was low before. */
+/** What a look at one file system means; `between` leaves it as it was. */
 export function judgeSpace(
   { freeBytes, sizeBytes }: Pick<Space, 'freeBytes' | 'sizeBytes'>,
   low: DiskLow,
 ): { readonly lowBytes: number; readonly state: 'low' | 'between' | 'enough' } {
   const lowBytes = low.kind === 'bytes' ? low.bytes : Math.floor((sizeBytes * low.percent) / 100)
   // A limit close to the size of the file system must be one that can be passed.
-  const enoughBytes = Math.min(lowBytes * ENOUGH_FACTOR, sizeBytes)
+  const enoughBytes = Math.min(lowBytes + Math.floor(lowBytes * ENOUGH_PART), sizeBytes)
   if (freeBytes < lowBytes) return { lowBytes, state: 'low' }
   return { lowBytes, state: freeBytes >= enoughBytes ? 'enough' : 'between' }
 }
