@@ -35,6 +35,8 @@ const MINIMAL_CONFIGURATION = `# Written by Holdfast: the backup held no configu
 # server kept its own outside the data directory. What recovery needs is in ${AUTO_CONF}.
 password_encryption = 'scram-sha-256'
 `
+const MINIMAL_ACCESS = `# Written by Holdfast: the backup held no pg_hba.conf.
+${LOOPBACK_ACCESS}`
 
 /** Drops what ties `directory` to its old home and writes what recovery needs, and `more`; durable. */
 export async function makeIndependent(
@@ -96,7 +98,7 @@ export async function addMissingConfiguration(
   owner: Owner,
 ): Promise<readonly string[]> {
   const added: string[] = []
-  const texts = { 'postgresql.conf': MINIMAL_CONFIGURATION, 'pg_hba.conf': LOOPBACK_ACCESS }
+  const texts = { 'postgresql.conf': MINIMAL_CONFIGURATION, 'pg_hba.conf': MINIMAL_ACCESS }
   for (const [name, text] of Object.entries(texts)) {
     const path = join(directory, name)
     if ((await readIfThere(path)) === text) added.push(name)
