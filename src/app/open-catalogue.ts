@@ -26,7 +26,7 @@ interface Running {
 
 export interface EmbeddedCatalogue extends AsyncDisposable {
   readonly catalogue: Catalogue
-  /** A short folder, passable for the server user, that goes with this process. */
+  /** A short folder, passable for the users of servers, that goes with this process. */
   readonly socketRoot: string
   /** Resolves when the catalogue's server ends, on purpose or not. */
   readonly exited: Promise<string>

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { findProblems, startService } from '../app/service.ts'
+import { findAccountWarnings, findProblems, startService } from '../app/service.ts'
 import { createLogger } from '../base/logger.ts'
 import { type Config, plainListeners } from '../config/config.ts'
 import { readArguments, UsageError } from './arguments.ts'
@@ -40,7 +40,8 @@ async function requireFitConfig(allowPlainHttp: boolean): Promise<FitConfig> {
   const plain = plainListeners(config)
   if (!allowPlainHttp) problems.push(...plain.map(needsTls))
   if (problems.length > 0) throw configFault(problems)
-  return { config, warnings: [...loaded.warnings, ...plain.map(plainWarning)] }
+  const accounts = await findAccountWarnings(config)
+  return { config, warnings: [...loaded.warnings, ...plain.map(plainWarning), ...accounts] }
 }
 
 function needsTls(name: string): string {

@@ -43,6 +43,7 @@ export async function createPostgresData(
   signal: AbortSignal,
 ): Promise<void> {
   await createDirectoryWhole(plan.directory, plan.user, async (draft) => {
+    await giveToUser(draft, plan.user)
     await runInitdb(plan, draft, signal)
     await replaceFile(join(draft, 'pg_hba.conf'), LOOPBACK_ACCESS, 0o600, plan.user)
     await writeSettings(draft, plan.settings, plan.user)
@@ -51,7 +52,9 @@ export async function createPostgresData(
 
 /**
  * Makes a directory appear whole or not at all: `fill` works on a draft beside it, which becomes
- * the directory at the end. A finished one is kept, an abandoned draft is removed.
+ * the directory at the end. A finished one is kept, an abandoned draft is removed. The draft is
+ * this process's own: what root writes into a folder of someone else could be led elsewhere by
+ * links, so `fill` hands it over when it is complete.
  */
 export async function createDirectoryWhole(
   directory: string,
@@ -65,7 +68,6 @@ export async function createDirectoryWhole(
   await rm(draft, { recursive: true, force: true })
   await mkdir(draft, { mode: 0o700 })
   try {
-    await giveToUser(draft, user)
     await fill(draft)
     await syncDirectory(draft)
     await rename(draft, directory)

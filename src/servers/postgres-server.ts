@@ -9,7 +9,13 @@ import { stopLeftover } from './leftover.ts'
 import { SERVER_ENVIRONMENT } from './postgres-data.ts'
 import type { RunningServer } from './running-server.ts'
 import { openLog, readLogTail, trimLog } from './server-log.ts'
-import { giveToUser, requireOpenWay, type ServerUser, spawnIds } from './server-user.ts'
+import {
+  giveToUser,
+  requireOpenWay,
+  type ServerUser,
+  spawnIds,
+  takeOverDirectory,
+} from './server-user.ts'
 import { askStartup } from './startup-probe.ts'
 
 /** How a server on an existing data directory is started. */
@@ -41,7 +47,7 @@ const IMMEDIATE_STOP_MS = 10_000
 
 /**
  * Starts a server and waits until it lets clients in. What an earlier, killed process left running
- * on the directory is stopped first. The server outlives this process when that is killed.
+ * on the directory is stopped first, and a directory of another user becomes this one's. The server outlives this process when that is killed.
  * A port that another program listens on is a Fault 'exists'.
  */
 export async function startPostgres(
@@ -50,6 +56,7 @@ export async function startPostgres(
 ): Promise<RunningServer> {
   await requireOpenWay(start.directory, start.user)
   await stopLeftover(start.directory, signal)
+  await takeOverDirectory(start.directory, start.user)
   const socketPath = await prepareSocketDirectory(start)
   const server = await launch(start)
   try {

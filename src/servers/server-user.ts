@@ -1,4 +1,4 @@
-import { chown, lstat, readdir, readFile, stat } from 'node:fs/promises'
+import { chown, lchown, lstat, readdir, readFile, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { Fault } from '../base/fault.ts'
 
@@ -9,44 +9,56 @@ export interface ServerUser {
   readonly gid: number
 }
 
+/** Accounts that systems come with, the best first. */
+const DEFAULTS = ['postgres', 'nobody']
+
 /**
- * Under whom servers run: null = as this process. A process of root must hand over to another
- * account, because `initdb` and `postgres` refuse root and any user without an entry in the user
- * list: the named one, else `postgres`, else `nobody`.
+ * Under whom servers of local instances run: null = as this process. A process of root must hand
+ * over to another account, because `initdb` and `postgres` refuse root and any user without an entry
+ * in the user list: the named one, else `postgres`, else `nobody`.
  */
 export async function resolveServerUser(
   name: string | null,
   processUid: number,
   userList = '/etc/passwd',
 ): Promise<ServerUser | null> {
-  const users = parseUsers(await readFile(userList, 'utf8'))
+  return chooseUser(await readUsers(userList), name, DEFAULTS, processUid)
+}
+
+/** The named account, else the first of `defaults` that there is; null unless this process is root. */
+export function chooseUser(
+  users: ReadonlyMap<string, ServerUser>,
+  name: string | null,
+  defaults: readonly string[],
+  processUid: number,
+): ServerUser | null {
   if (processUid !== 0) {
-    if (name !== null && users.get(name)?.uid !== processUid) {
-      throw new Fault('unfit', `only root can run servers as ${name}`, {
-        hint: `leave the server user out, or start this service as ${name} or as root`,
-      })
-    }
-    return null
-  }
-  if (name === null) {
-    const user = users.get('postgres') ?? users.get('nobody')
-    if (user) return user
-    throw new Fault('unfit', 'there is neither a user postgres nor a user nobody', {
-      hint: 'name an existing unprivileged user for the database servers',
+    if (name === null || users.get(name)?.uid === processUid) return null
+    throw new Fault('unfit', `only root can run servers as ${name}`, {
+      hint: `leave the user out, or start this service as ${name} or as root`,
     })
   }
-  const user = users.get(name)
-  if (!user) {
-    throw new Fault('unfit', `there is no user ${name} in ${userList}`, {
-      hint: 'name an existing unprivileged user for the database servers',
-    })
-  }
+  const hint = 'name an existing unprivileged user for the database servers'
+  const asked = name === null ? defaults : [name]
+  const user = asked.map((one) => users.get(one)).find((one) => one !== undefined)
+  if (!user) throw new Fault('unfit', `there is no user ${asked.join(', nor ')}`, { hint })
   if (user.uid === 0) {
-    throw new Fault('unfit', `${name} is root, and PostgreSQL refuses to run as root`, {
-      hint: 'name an unprivileged user for the database servers',
+    throw new Fault('unfit', `${user.name} is root, and PostgreSQL refuses to run as root`, {
+      hint,
     })
   }
   return user
+}
+
+/** The accounts of this system, by name. */
+export async function readUsers(userList: string): Promise<ReadonlyMap<string, ServerUser>> {
+  const users = new Map<string, ServerUser>()
+  for (const line of (await readFile(userList, 'utf8')).split('\n')) {
+    const [name, , uid, gid] = line.split(':')
+    if (!name || !/^\d+$/.test(uid ?? '') || !/^\d+$/.test(gid ?? '')) continue
+    users.set(name, { name, uid: Number(uid), gid: Number(gid) })
+  }
+  return users
 }
 
 /** `uid` and `gid` for `spawn`; nothing when servers run as this process does. */
@@ -59,13 +71,29 @@ export async function giveToUser(path: string, user: ServerUser | null): Promise
   if (user !== null) await chown(path, user.uid, user.gid)
 }
 
-/** Gives a whole tree to the server user, never following a link out of it. */
+/**
+ * Gives a whole tree to the server user, never following a link out of it. The directory itself is
+ * closed to everyone but root until all that is in it has passed over: so nobody can exchange a
+ * file for a link meanwhile, and one that root still owns was not finished.
+ */
 export async function giveTreeToUser(directory: string, user: ServerUser | null): Promise<void> {
   if (user === null) return
-  await chown(directory, user.uid, user.gid)
+  await lchown(directory, 0, 0)
   for (const entry of await readdir(directory, { recursive: true, withFileTypes: true })) {
-    if (!entry.isSymbolicLink()) await chown(join(entry.parentPath, entry.name), user.uid, user.gid)
+    await lchown(join(entry.parentPath, entry.name), user.uid, user.gid)
   }
+  await lchown(directory, user.uid, user.gid)
+}
+
+/**
+ * Gives a data directory to the user under which its server runs from now on; nothing to do when it
+ * is the user's already. No server may run on it, and its mode must keep others out (0700).
+ */
+export async function takeOverDirectory(directory: string, user: ServerUser | null): Promise<void> {
+  const facts = await lstat(directory).catch(() => null)
+  if (facts === null || user === null || facts.uid === user.uid) return
+  if (!facts.isDirectory()) throw new Fault('unfit', `${directory} is not a directory`)
+  await giveTreeToUser(directory, user)
 }
 
 /**
@@ -106,14 +134,4 @@ function mayPass(
   if (facts.uid === user.uid) return (facts.mode & 0o100) !== 0
   if (facts.gid === user.gid) return (facts.mode & 0o010) !== 0
   return (facts.mode & 0o001) !== 0
-}
-
-function parseUsers(text: string): Map<string, ServerUser> {
-  const users = new Map<string, ServerUser>()
-  for (const line of text.split('\n')) {
-    const [name, , uid, gid] = line.split(':')
-    if (!name || !/^\d+$/.test(uid ?? '') || !/^\d+$/.test(gid ?? '')) continue
-    users.set(name, { name, uid: Number(uid), gid: Number(gid) })
-  }
-  return users
 }
