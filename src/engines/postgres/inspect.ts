@@ -1,32 +1,84 @@
-import { describeError, Fault } from '../../base/fault.ts'
-import type { Endpoint, Inspection, Source } from '../engine.ts'
-import { primaryFacts, primaryOf } from './choose-source.ts'
-import { readServerFacts } from './server-facts.ts'
-import { withSession } from './sql-session.ts'
+import { randomName } from '../../base/ids.ts'
+import type { ClusterFacts, Endpoint, Inspection, Problem, Source } from '../engine.ts'
+import { primaryOf } from './choose-source.ts'
+import { adviceFor, problemOf } from './inspect-advice.ts'
+import { compareServers } from './inspect-cluster.ts'
+import { askServer, judgeServer, type SeenServer } from './inspect-server.ts'
+import { ReplicationConnection } from './replication-connection.ts'
 
-const ASK_TIMEOUT_MS = 10_000
+const ASK_MS = 10_000
+const REPLICATION_MS = 15_000
 
-/** Asks the primary what it is; what stands in the way is a problem, not a Fault. */
+/** What is known of one server, and what is wrong with it alone. */
+interface Looked {
+  readonly endpoint: Endpoint
+  readonly seen: SeenServer | null
+  readonly problems: readonly Problem[]
+}
+
+/**
+ * Looks at all servers at once, each within a bound: by SQL at what they are, by really opening what a
+ * backup opens at whether they let it; then at whether they belong together. Nothing is changed, and
+ * the slots that were tried are temporary.
+ */
 export async function inspectPostgres(source: Source, signal: AbortSignal): Promise<Inspection> {
-  const endpoint = primaryOf(source)
+  const primary = primaryOf(source)
+  const looked = await Promise.all(source.endpoints.map((endpoint) => look(endpoint, signal)))
+  const seen = looked.flatMap(({ endpoint, seen: server }) =>
+    server === null ? [] : [{ endpoint, server }],
+  )
+  const problems = [...looked.flatMap((each) => each.problems), ...compareServers(source, seen)]
+  const first = looked.find(({ endpoint }) => endpoint === primary)?.seen ?? null
+  return { problems: distinct(problems), facts: first && factsOf(first) }
+}
+
+async function look(endpoint: Endpoint, signal: AbortSignal): Promise<Looked> {
   try {
-    return await withSession(endpoint, ASK_TIMEOUT_MS, signal, async (session) => {
-      const { version, versionNumber } = await readServerFacts(session)
-      const { systemIdentifier, timeline } = await primaryFacts(session)
-      const majorVersion = String(Math.floor(versionNumber / 10_000))
-      return { problems: [], facts: { version, majorVersion, systemIdentifier, timeline } }
-    })
+    const seen = await askServer(endpoint, ASK_MS, signal)
+    const problems = judgeServer(endpoint, seen)
+    // A version or a setting that rules backups out would only be told a second time.
+    const tried = problems.length > 0 ? [] : await tryReplication(endpoint, signal)
+    return { endpoint, seen, problems: [...problems, ...tried] }
   } catch (error) {
     signal.throwIfAborted()
-    if (!(error instanceof Fault)) throw error
-    return { problems: [problemOf(error, endpoint)], facts: null }
+    const problem = problemOf(error, endpoint)
+    // Someone whom pg_hba.conf keeps from SQL wants to know about replication at the same time.
+    const tried = problem.access ? await tryReplication(endpoint, signal) : []
+    return { endpoint, seen: null, problems: [problem.problem, ...tried] }
   }
 }
 
-function problemOf(fault: Fault, { host, port }: Endpoint) {
-  return {
-    server: `${host}:${port}`,
-    problem: describeError(fault),
-    advice: fault.hint ?? 'see the server log',
+/** A backup is two replication connections and a slot; so are these. */
+async function tryReplication(endpoint: Endpoint, signal: AbortSignal): Promise<Problem[]> {
+  const bounded = AbortSignal.any([signal, AbortSignal.timeout(REPLICATION_MS)])
+  try {
+    await using wal = await ReplicationConnection.open(endpoint, 'holdfast-inspect', bounded)
+    await using _base = await ReplicationConnection.open(endpoint, 'holdfast-inspect', bounded)
+    const slot = `holdfast_inspect_${randomName(12)}`
+    await wal.query(`CREATE_REPLICATION_SLOT ${slot} TEMPORARY PHYSICAL RESERVE_WAL`)
+    return []
+  } catch (error) {
+    signal.throwIfAborted()
+    return [adviceFor(error, endpoint)]
   }
+}
+
+function factsOf(seen: SeenServer): ClusterFacts {
+  return {
+    version: seen.version,
+    majorVersion: String(Math.floor(seen.versionNumber / 10_000)),
+    systemIdentifier: seen.systemIdentifier,
+    timeline: seen.timeline,
+  }
+}
+
+/** Two connections of one server meet the same obstacle. */
+function distinct(problems: readonly Problem[]): readonly Problem[] {
+  const known = new Set<string>()
+  return problems.filter(({ server, problem }) => {
+    const key = `${server} ${problem}`
+    if (known.has(key)) return false
+    known.add(key)
+    return true
+  })
 }

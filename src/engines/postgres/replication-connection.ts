@@ -1,10 +1,10 @@
-import { Socket } from 'node:net'
-import pg from 'pg'
+import type { Socket } from 'node:net'
 import { pause } from '../../base/clock.ts'
 import { Fault } from '../../base/fault.ts'
 import type { Endpoint } from '../engine.ts'
 import { type BackendMessage, MessageReader, readFields, readRow } from './message-reader.ts'
-import { clientFault, serverFault } from './server-fault.ts'
+import { connectClient } from './server-client.ts'
+import { serverFault } from './server-fault.ts'
 import { formatLimit, watchSilence } from './silence-watch.ts'
 
 type Row = readonly (string | null)[]
@@ -19,6 +19,7 @@ export type ReplicationEvent =
   | { readonly kind: 'duplex' }
 
 const CONNECT_TIMEOUT_MS = 10_000
+const LOCK_TIMEOUT_MS = 10_000
 const KEEP_ALIVE_MS = 30_000
 /** A server that answers a short question with nothing for so long is taken for lost. */
 const ANSWER_MS = 2 * 60_000
@@ -52,33 +53,18 @@ export class ReplicationConnection implements AsyncDisposable {
     applicationName: string,
     signal: AbortSignal,
   ): Promise<ReplicationConnection> {
-    signal.throwIfAborted()
-    const socket = new Socket()
-    const client = new pg.Client({
-      host: endpoint.host,
-      port: endpoint.port,
-      user: endpoint.user,
-      password: endpoint.password.reveal(),
-      application_name: applicationName,
-      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-      stream: () => socket,
-      // The package's types do not know this parameter of the startup message.
-      ...{ replication: 'true' },
-    })
-    // The client's own view of a lost connection; ours comes from the socket.
-    client.on('error', () => undefined)
-    const abandon = () => socket.destroy()
-    signal.addEventListener('abort', abandon, { once: true })
-    try {
-      await client.connect()
-      signal.throwIfAborted()
-    } catch (error) {
-      socket.destroy()
-      signal.throwIfAborted()
-      throw clientFault(error, endpoint, 'cannot connect for replication')
-    } finally {
-      signal.removeEventListener('abort', abandon)
-    }
+    const { stream: socket } = await connectClient(
+      endpoint,
+      {
+        application_name: applicationName,
+        connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+        lock_timeout: LOCK_TIMEOUT_MS,
+        // The package's types do not know this parameter of the startup message.
+        ...{ replication: 'true' },
+      },
+      'cannot connect for replication',
+      signal,
+    )
     socket.removeAllListeners('data')
     socket.setKeepAlive(true, KEEP_ALIVE_MS)
     return new ReplicationConnection(socket, endpoint.node, signal)

@@ -26,7 +26,9 @@ const NOTED_SETTINGS = [
 ] as const
 
 /** The oldest server whose BASE_BACKUP has the grammar in use here. */
-const OLDEST_VERSION_NUMBER = 150_000
+export const OLDEST_VERSION_NUMBER = 150_000
+/** The first one that nobody has tried. */
+export const NEWEST_VERSION_NUMBER = 190_000
 const WAL_SENDERS_NEEDED = 2
 const ASKED_SETTINGS = [
   'server_version',

@@ -1,6 +1,6 @@
-import { Socket } from 'node:net'
-import pg from 'pg'
+import type pg from 'pg'
 import type { Endpoint } from '../engine.ts'
+import { connectClient } from './server-client.ts'
 import { clientFault } from './server-fault.ts'
 
 /** Values come back as text, so that 64-bit numbers and LSNs stay exact. */
@@ -10,6 +10,8 @@ export type SqlRow = Readonly<Record<string, string | null>>
 export interface SqlSession {
   query(text: string, values?: readonly unknown[]): Promise<readonly SqlRow[]>
 }
+
+const LOCK_TIMEOUT_MS = 3000
 
 const AS_TEXT = {
   getTypeParser: () => (value: unknown) => value,
@@ -22,28 +24,23 @@ export async function withSession<T>(
   signal: AbortSignal,
   work: (session: SqlSession) => Promise<T>,
 ): Promise<T> {
-  signal.throwIfAborted()
-  const socket = new Socket()
-  const client = new pg.Client({
-    stream: () => socket,
-    host: endpoint.host,
-    port: endpoint.port,
-    user: endpoint.user,
-    password: endpoint.password.reveal(),
-    database: 'postgres',
-    application_name: 'holdfast',
-    connectionTimeoutMillis: timeoutMs,
-    query_timeout: timeoutMs,
-    statement_timeout: timeoutMs,
-    types: AS_TEXT,
-  })
-  // A lost connection is reported by the statement that runs, or by the next one.
-  client.on('error', () => undefined)
-  // Not `client.end()`: while it connects the package would then never answer.
-  const cut = () => socket.destroy()
-  signal.addEventListener('abort', cut, { once: true })
+  const { client, stream, cut } = await connectClient(
+    endpoint,
+    {
+      database: endpoint.database,
+      application_name: 'holdfast',
+      connectionTimeoutMillis: timeoutMs,
+      query_timeout: timeoutMs,
+      statement_timeout: timeoutMs,
+      lock_timeout: LOCK_TIMEOUT_MS,
+      idle_in_transaction_session_timeout: timeoutMs,
+      options: '-c default_transaction_read_only=on',
+      types: AS_TEXT,
+    },
+    'cannot ask',
+    signal,
+  )
   try {
-    await client.connect()
     return await work({
       query: async (text, values) => (await client.query(text, values ? [...values] : [])).rows,
     })
@@ -51,9 +48,8 @@ export async function withSession<T>(
     signal.throwIfAborted()
     throw clientFault(error, endpoint, 'cannot ask')
   } finally {
-    signal.removeEventListener('abort', cut)
     // What matters has been answered; a connection that cannot be closed in order is lost anyway.
-    if (!socket.destroyed) await client.end().catch(() => undefined)
-    socket.destroy()
+    if (!stream.destroyed) await client.end().catch(() => undefined)
+    cut()
   }
 }

@@ -1,0 +1,162 @@
+import { quoteIdentifier } from '../../domain/access.ts'
+import type { Endpoint, Problem } from '../engine.ts'
+import { serverName } from './inspect-advice.ts'
+import { type Lsn, parseLsn } from './lsn.ts'
+import { NEWEST_VERSION_NUMBER, OLDEST_VERSION_NUMBER } from './server-facts.ts'
+import { type SqlRow, type SqlSession, withSession } from './sql-session.ts'
+
+/** What one server says of itself. Of versions that are too old only the version is asked for. */
+export interface SeenServer {
+  readonly version: string
+  readonly versionNumber: number
+  readonly inRecovery: boolean
+  readonly systemIdentifier: string
+  readonly timeline: number
+  /** Primary: what it has flushed. Standby: what it has received. */
+  readonly position: Lsn | null
+  readonly streaming: boolean
+  /** Tells one server from another, whatever address it was reached by. */
+  readonly identity: string
+  readonly settings: Readonly<Record<string, string>>
+  readonly replicationRole: boolean
+  readonly monitorRole: boolean
+}
+
+const SETTINGS = ['wal_level', 'max_wal_senders', 'max_replication_slots', 'full_page_writes']
+const WAL_SENDERS_NEEDED = 2
+
+export async function askServer(
+  endpoint: Endpoint,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<SeenServer> {
+  const bounded = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
+  return withSession(endpoint, timeoutMs, bounded, async (session) => {
+    const [about] = await session.query(
+      `select current_setting('server_version') as version,
+              current_setting('server_version_num') as number`,
+    )
+    const version = about?.['version'] ?? ''
+    const versionNumber = Number(about?.['number'])
+    if (!isSupported(versionNumber)) return unsupported(version, versionNumber)
+    const [role] = await session.query(
+      `select rolsuper or rolreplication as replication,
+              pg_has_role(current_user, 'pg_monitor', 'usage') as monitor
+         from pg_roles where rolname = current_user`,
+    )
+    const roles = {
+      replicationRole: role?.['replication'] === 't',
+      monitorRole: role?.['monitor'] === 't',
+    }
+    return { version, versionNumber, ...roles, ...(await askState(session)) }
+  })
+}
+
+async function askState(session: SqlSession) {
+  const rows = await session.query(
+    'select name, setting from pg_settings where name = any ($1::text[])',
+    [SETTINGS],
+  )
+  const settings = Object.fromEntries(rows.map((row) => [row['name'] ?? '', row['setting'] ?? '']))
+  const [row] = await session.query(
+    `select pg_is_in_recovery() as standby,
+            (select system_identifier from pg_control_system())::text as system,
+            (select timeline_id from pg_control_checkpoint())::text as timeline,
+            case when pg_is_in_recovery() then pg_last_wal_receive_lsn()
+                 else pg_current_wal_flush_lsn() end::text as position,
+            (select status from pg_stat_wal_receiver) as receiver,
+            concat_ws(' ', pg_postmaster_start_time(), current_setting('port'),
+              inet_server_addr()) as identity`,
+  )
+  return {
+    settings,
+    inRecovery: row?.['standby'] === 't',
+    systemIdentifier: row?.['system'] ?? '',
+    timeline: Number(row?.['timeline']),
+    position: positionOf(row),
+    streaming: row?.['receiver'] === 'streaming',
+    identity: row?.['identity'] ?? '',
+  }
+}
+
+function positionOf(row: SqlRow | undefined): Lsn | null {
+  const text = row?.['position'] ?? null
+  return text === null ? null : parseLsn(text)
+}
+
+/** What rules backups of this one server out, whatever the others are. */
+export function judgeServer(endpoint: Endpoint, seen: SeenServer): readonly Problem[] {
+  const problems: Problem[] = []
+  const complain = (problem: string, advice: string) =>
+    problems.push({ server: serverName(endpoint), problem, advice })
+  if (!isSupported(seen.versionNumber)) {
+    complain(
+      `PostgreSQL ${seen.version} is not supported`,
+      'servers of the versions 15, 16, 17 and 18 can be attached: upgrade it',
+    )
+    return problems
+  }
+  judgeRecovery(endpoint, seen, complain)
+  judgeSettings(seen.settings, complain)
+  const role = quoteIdentifier(endpoint.user)
+  if (!seen.replicationRole) {
+    complain(`the role ${role} may not replicate`, `ALTER ROLE ${role} REPLICATION`)
+  }
+  if (!seen.monitorRole) {
+    complain(`the role ${role} may not see the server's state`, `GRANT pg_monitor TO ${role}`)
+  }
+  return problems
+}
+
+type Complain = (problem: string, advice: string) => void
+
+function judgeRecovery(endpoint: Endpoint, seen: SeenServer, complain: Complain): void {
+  if (endpoint.role === 'primary' && seen.inRecovery) {
+    complain(
+      'it is in recovery: a standby was given as the primary',
+      'name the primary with --primary, and this server with --standby',
+    )
+  }
+  if (endpoint.role === 'standby' && !seen.inRecovery) {
+    complain(
+      'it is not in recovery: a primary was given as a standby',
+      'name it with --primary, or make it a standby of the primary (standby.signal)',
+    )
+  }
+}
+
+/** PostgreSQL manual, "Replication": what a walsender needs. */
+function judgeSettings(settings: Readonly<Record<string, string>>, complain: Complain): void {
+  if (settings['wal_level'] === 'minimal') {
+    complain('wal_level is minimal', 'set wal_level = replica, and restart the server')
+  }
+  if (Number(settings['max_wal_senders']) < WAL_SENDERS_NEEDED) {
+    complain(
+      `max_wal_senders is ${settings['max_wal_senders']}, and a backup needs two`,
+      'set max_wal_senders = 10, and restart the server',
+    )
+  }
+  if (Number(settings['max_replication_slots']) < 1) {
+    complain('max_replication_slots is 0', 'set max_replication_slots = 10, and restart the server')
+  }
+}
+
+function isSupported(versionNumber: number): boolean {
+  return versionNumber >= OLDEST_VERSION_NUMBER && versionNumber < NEWEST_VERSION_NUMBER
+}
+
+function unsupported(version: string, versionNumber: number): SeenServer {
+  return {
+    version,
+    versionNumber,
+    inRecovery: false,
+    systemIdentifier: '',
+    timeline: 0,
+    position: null,
+    streaming: false,
+    identity: '',
+    settings: {},
+    replicationRole: false,
+    monitorRole: false,
+  }
+}
