@@ -123,7 +123,8 @@ function sight(incoming: Incoming): Sighting {
 function refused<Needs>(error: unknown, api: Api<Needs>, seen: Sighting): Answer {
   const shown = publicError(error)
   const { requestId } = seen
-  if (shown.status >= 500) {
+  // An `ApiError` is an answer that was meant, and says all there is to say.
+  if (shown.status >= 500 && !(error instanceof ApiError)) {
     const stack = error instanceof Error ? error.stack : undefined
     const detail = describeError(error)
     api.log.error('call failed', { requestId, action: seen.action, error: detail, stack })

@@ -143,6 +143,41 @@ describe('large requests', () => {
     assert.deepEqual(await ask(992), [400, true])
   })
 
+  it('fill 32 places and no more, which keeps no small call from being answered', async () => {
+    await using service = await start()
+    const begin = (framing: string) => {
+      const opened = open(service)
+      opened.socket.write(`POST / HTTP/1.1\r\nhost: x\r\n${FORM}${framing}\r\n\r\n`)
+      return opened
+    }
+    const many = Array.from({ length: 31 }, () => begin('content-length: 70000'))
+    many.push(begin('transfer-encoding: chunked'))
+    const refused: string[] = []
+    const tries = async () => {
+      const { socket, received } = begin('content-length: 70000')
+      const answered = once(socket, 'data').then(() => received)
+      refused.push(await Promise.race([answered, pause(200).then(() => '')]))
+      socket.destroy()
+      return refused.at(-1) !== ''
+    }
+    await until(tries, 'all places are taken')
+    assert.match(refused.at(-1) ?? '', /^HTTP\/1\.1 503 [\s\S]*Too many large requests at once/)
+    assert.ok(!service.lines.some(({ level }) => level === 'error'), 'nobody has to act')
+    assert.equal((await callApi(testCall(service.url, 'DescribeRegions', {}))).status, 200)
+    for (const { socket } of many) socket.destroy()
+    await Promise.all(many.map(({ received }) => received))
+    const body = `${'x'.repeat(70_000)}=1`
+    const again = async () => {
+      const reply = await fetch(service.url, {
+        method: 'POST',
+        headers: { 'content-type': 'application/x-www-form-urlencoded' },
+        body,
+      })
+      return reply.status === 400
+    }
+    await until(again, 'a place is free again')
+  })
+
   it('are refused when their headers exceed 64 KiB', async () => {
     await using service = await start()
     const header = (bytes: number) =>

@@ -13,8 +13,9 @@ import { type Answer, type Api, answerCall, answerError } from './api.ts'
 import type { Incoming } from './arrival.ts'
 import type { AccessKeys, Nonces } from './authentication.ts'
 import { originReader, type Subnet } from './client-address.ts'
-import { ApiError, unreadableRequest } from './errors.ts'
+import { ApiError, apiError, unreadableRequest } from './errors.ts'
 import { createHealthCheck, type Probe } from './health.ts'
+import { largeBodyGate } from './large-bodies.ts'
 import {
   authority,
   closeWithin,
@@ -207,6 +208,13 @@ function createApp<Needs>(
       const error = unreadableRequest('path', 'It is not percent-encoded UTF-8.')
       return send(reply, answerError(error, incomingOf(request), api))
     },
+  })
+  const admits = largeBodyGate()
+  app.addHook('onRequest', async ({ raw }, reply) => {
+    if (admits(raw, reply.raw)) return
+    // What is left of the body is not waited for.
+    reply.header('connection', 'close')
+    throw apiError('ServiceUnavailable', { detail: 'Too many large requests at once.' })
   })
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
