@@ -22,6 +22,8 @@ describe('the folders of a restore with tablespaces', () => {
       await using target = await claimTargets(main, [space], 0, claimer('one'))
       assert.deepEqual(await readdir(space), [MARKER])
       assert.equal((await stat(space)).mode & 0o777, 0o700)
+      const passable = await stat(join(folder.path, 'deep'))
+      assert.equal(passable.mode & 0o755, 0o755)
       await target.finish()
     }
     assert.deepEqual(await readdir(main), [])
@@ -74,7 +76,7 @@ describe('the folders of a restore with tablespaces', () => {
   it('need room for the set on the file systems that they are on', async () => {
     await using folder = await temporaryFolder('targets')
     const main = join(folder.path, 'main')
-    const space = join(folder.path, 'space')
+    const space = join(folder.path, 'deep', 'space')
     await assert.rejects(claimTargets(main, [space], 2 ** 60, claimer('one')), (error) =>
       isFault(error, 'no-space'),
     )

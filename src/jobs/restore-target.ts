@@ -39,12 +39,13 @@ export async function claimTarget(
   holder: string,
   lives: (holder: string) => Promise<boolean>,
 ): Promise<RestoreTarget> {
-  let made = false
+  let made: string | null = null
   try {
-    made = (await mkdir(directory, { recursive: true, mode: 0o700 })) !== undefined
+    made = await makeFolder(directory)
     await takeOver(directory, lives)
     await writeFile(join(directory, MARKER), holder, { flag: 'wx', mode: 0o600 })
   } catch (error) {
+    if (made !== null) await removeFolders(directory, made)
     throw fileFault(error, `cannot restore into ${directory}`)
   }
   let finished = false
@@ -58,7 +59,7 @@ export async function claimTarget(
     [Symbol.asyncDispose]: async () => {
       if (finished || (await readHolder(directory)) !== holder) return
       await empty(directory)
-      if (made) await rmdir(directory)
+      if (made !== null) await removeFolders(directory, made)
     },
   }
   try {
@@ -66,7 +67,7 @@ export async function claimTarget(
     return target
   } catch (error) {
     await rm(join(directory, MARKER), { force: true })
-    if (made) await rmdir(directory)
+    if (made !== null) await removeFolders(directory, made)
     throw error
   }
 }
@@ -99,6 +100,33 @@ export async function claimTargets(
       await main.finish()
     },
     [Symbol.asyncDispose]: () => claimed.disposeAsync(),
+  }
+}
+
+/**
+ * Makes the folder, private, and those on the way to it, which the server's user must pass through.
+ * Gives the outermost that was made; null when the folder was there.
+ */
+async function makeFolder(directory: string): Promise<string | null> {
+  const outermost = await mkdir(dirname(directory), { recursive: true })
+  try {
+    await mkdir(directory, { mode: 0o700 })
+  } catch (error) {
+    if (systemCode(error) === 'EEXIST' && (await stat(directory)).isDirectory()) return null
+    throw error
+  }
+  return outermost ?? directory
+}
+
+/** Removes the empty folder and those above it, up to `outermost`; what others use stays. */
+async function removeFolders(directory: string, outermost: string): Promise<void> {
+  for (let path = directory; path.startsWith(outermost); path = dirname(path)) {
+    try {
+      await rmdir(path)
+    } catch (error) {
+      if (systemCode(error) === 'ENOTEMPTY') return
+      throw error
+    }
   }
 }
 
