@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { lookup } from 'node:dns/promises'
 import { chmod, copyFile, readFile, rename, symlink, unlink, writeFile } from 'node:fs/promises'
 import { request } from 'node:https'
 import { join } from 'node:path'
@@ -15,7 +16,7 @@ import { startWireService, TEST_KEY, type WireService } from '../testing/wire-se
 import type { TlsFiles } from './tls-files.ts'
 
 const { default: Client, DescribeRegionsRequest } = rds
-const NAMES = 'DNS:localhost,IP:127.0.0.1'
+const NAMES = 'DNS:localhost,IP:127.0.0.1,IP:::1'
 const POLL_MS = 20
 
 let folder: TemporaryFolder
@@ -48,10 +49,10 @@ async function copies(name: string, of: IssuedCertificate): Promise<IssuedCertif
 }
 
 /** The name on the certificate that a new connection sees, which has to be of the authority. */
-async function seenName(service: WireService): Promise<string> {
+async function seenName(service: WireService, host = '127.0.0.1'): Promise<string> {
   const ca = await readFile(authority.certificateFile)
   const { promise, resolve, reject } = Promise.withResolvers<PeerCertificate>()
-  const socket = connect({ port: service.server.port, host: '127.0.0.1', ca }, () =>
+  const socket = connect({ port: service.server.port, host, ca }, () =>
     resolve(socket.getPeerCertificate()),
   )
   socket.on('error', reject)
@@ -184,6 +185,23 @@ describe('a certificate that changes', () => {
     assert.equal(await seenName(service), 'first')
     assert.doesNotMatch(JSON.stringify(service.lines), /BEGIN|PRIVATE/)
   })
+})
+
+it('a host name with several addresses is listened on at each, with the new certificate at each', async () => {
+  const files = await copies('each', first)
+  const listen = { host: 'localhost', port: 0 }
+  const service = await startWireService([], 0, { tls: files, tlsPollMs: POLL_MS, listen })
+  const addresses = (await lookup('localhost', { all: true })).map(({ address }) => address)
+  const seen = () => Promise.all(addresses.map((address) => seenName(service, address)))
+  assert.deepEqual(
+    await seen(),
+    addresses.map(() => 'first'),
+  )
+  await copyFile(second.certificateFile, files.certificateFile)
+  await copyFile(second.keyFile, files.keyFile)
+  await until(async () => (await seen()).every((name) => name === 'second'), 'each is replaced')
+  await service[Symbol.asyncDispose]()
+  for (const address of addresses) await assert.rejects(seenName(service, address))
 })
 
 describe('a pair of files that makes no server', () => {
