@@ -115,7 +115,11 @@ export async function startService(
   await startWorkers(parts, stack)
   startAlarms(parts, folders, stack)
   const server = stack.use(await serveWire(parts))
-  log.info('service started', { url: server.url, region: config.region })
+  log.info('service started', {
+    url: server.url,
+    metricsUrl: server.metricsUrl,
+    region: config.region,
+  })
   const resources = stack.move()
   let stopping = false
   return {
