@@ -37,7 +37,7 @@ import { startServer } from '../wire/server.ts'
 import { readTlsPair } from '../wire/tls-files.ts'
 import type { DataFolder } from './data-folder.ts'
 import { lockDataFolder, openDataFolder } from './data-folder.ts'
-import { startCatalogue } from './open-catalogue.ts'
+import { CATALOGUE_MAJOR, startCatalogue } from './open-catalogue.ts'
 import type { Stores } from './open-repository.ts'
 import { openStores } from './open-repository.ts'
 import type { ServiceClock } from './service-clock.ts'
@@ -77,6 +77,7 @@ export async function startService(
   developmentClock: boolean,
   log: Logger,
   signal: AbortSignal,
+  catalogueMajor = CATALOGUE_MAJOR,
 ): Promise<Service> {
   await using stack = new AsyncDisposableStack()
   const accounts = await resolveServerAccounts(config, process.getuid?.() ?? -1)
@@ -85,7 +86,9 @@ export async function startService(
   const folder = await openDataFolder(config.dataDirectory, user !== null)
   const lock = stack.use(await lockDataFolder(folder))
   await emptyFolder(folder.scratch)
-  const embedded = stack.use(await startCatalogue(folder, accounts.catalogue, log, signal))
+  const embedded = stack.use(
+    await startCatalogue(folder, accounts.catalogue, log, signal, catalogueMajor),
+  )
   const { catalogue, socketRoot } = embedded
   const sealer = await openSealer(config.keyFile, catalogue)
   const clock = await openServiceClock(catalogue, developmentClock)
@@ -94,7 +97,9 @@ export async function startService(
   const queue = stack.use(await openQueue(catalogue, log))
   const folders = { data: folder.root, storage: config.storageDirectory }
   const version = await ownVersion()
-  const measurements = createMeasurements({ catalogue, clock, folders, version, log })
+  const notifying = config.notify !== null
+  const measured = { catalogue, clock, folders, version, notifying, log }
+  const measurements = createMeasurements(measured)
   const parts: Parts = {
     config,
     folder,

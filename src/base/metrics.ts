@@ -23,7 +23,8 @@ export interface Meters {
   readonly contentType: string
   /** A metric whose values are given anew at every scrape, by `set`. */
   define(metric: Described): { set(samples: Samples): void }
-  tally(metric: Omit<Described, 'type'>): Tally
+  /** `from`: what is there with 0 before the first, so that the first is an increase. */
+  tally(metric: Omit<Described, 'type'>, from?: readonly Labels[]): Tally
   render(): Promise<string>
 }
 
@@ -43,8 +44,9 @@ export function createMeters(): Meters {
       const counter = new Counter(options)
       return { set: (samples) => replace(counter, samples, (to, value) => counter.inc(to, value)) }
     },
-    tally: ({ name, help, labels }) => {
+    tally: ({ name, help, labels }, from = []) => {
       const counter = new Counter({ name, help, labelNames: [...labels], registers: [register] })
+      for (const given of from) counter.inc({ ...given }, 0)
       return { add: (given) => counter.inc({ ...given }) }
     },
     render: () => register.metrics(),

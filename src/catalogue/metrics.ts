@@ -20,6 +20,8 @@ export interface InstanceFigures {
   readonly storedBytes: number
   readonly releasedBytes: number
   readonly freedBytes: number
+  /** What was told and has not ended. */
+  readonly overdue: boolean
   readonly last: LastBackup | null
   readonly probe: ProbeFigures | null
 }
@@ -123,6 +125,8 @@ const INSTANCES = sql`
     coalesce(c.failed, 0) as failed, coalesce(c.content, 0) as "contentBytes",
     coalesce(o.bytes, 0) as "storedBytes", coalesce(g.released, 0) as "releasedBytes",
     coalesce(g.freed, 0) as "freedBytes", last.json as last,
+    exists (select 1 from alarm a
+      where a.kind = 'backup-overdue' and a.subject = i.instance_id) as overdue,
     case when p.instance_id is not null then json_build_object('failures', p.failures,
       'standbyFailures', p.standby_failures, 'findings', p.findings,
       'probedAtSeconds', extract(epoch from p.probed_at)) end as probe

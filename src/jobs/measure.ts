@@ -17,6 +17,7 @@ import {
   type ProbeFigures,
   readFigures,
 } from '../catalogue/metrics.ts'
+import type { JobState } from '../domain/job.ts'
 import { type Space, spaceOf, type WatchedFolders } from './free-space.ts'
 import { STANDBY_FAILURES_TO_LOSE } from './watch-standbys.ts'
 
@@ -28,6 +29,8 @@ interface Needs {
   readonly clock: Clock
   readonly folders: WatchedFolders
   readonly version: string
+  /** Whether somebody is told of events. */
+  readonly notifying: boolean
   readonly log: Logger
 }
 
@@ -63,7 +66,8 @@ interface Gauged {
  */
 export function createMeasurements(needs: Needs): Measurements {
   const meters = createMeters()
-  const setters = GAUGED.map(({ name, help, labels = [], type, read }) => {
+  const gauged = needs.notifying ? [...GAUGED, ...WAITING] : GAUGED
+  const setters = gauged.map(({ name, help, labels = [], type, read }) => {
     const metric = meters.define({ name, help, labels, type: type ?? 'gauge' })
     return (found: Found) => metric.set(read(found, needs.clock))
   })
@@ -86,18 +90,26 @@ export function createMeasurements(needs: Needs): Measurements {
   }
 }
 
+const RESULTS = ['sent', 'failed', 'given_up'].map((result) => ({ result }))
+
 function tallies(meters: Meters): Pick<Measurements, 'notifications' | 'pings' | 'requests'> {
   return {
-    notifications: meters.tally({
-      name: 'holdfast_notifications_total',
-      help: 'Tries to send events since the start, by result: sent, failed, given_up.',
-      labels: ['result'],
-    }),
-    pings: meters.tally({
-      name: 'holdfast_dead_man_pings_total',
-      help: 'Tries to ask the dead-man URL since the start, by result: sent, failed, given_up.',
-      labels: ['result'],
-    }),
+    notifications: meters.tally(
+      {
+        name: 'holdfast_notifications_total',
+        help: 'Tries to send events since the start, by result: sent, failed, given_up.',
+        labels: ['result'],
+      },
+      RESULTS,
+    ),
+    pings: meters.tally(
+      {
+        name: 'holdfast_dead_man_pings_total',
+        help: 'Tries to ask the dead-man URL since the start, by result: sent, failed, given_up.',
+        labels: ['result'],
+      },
+      RESULTS,
+    ),
     requests: meters.tally({
       name: 'holdfast_requests_total',
       help: 'Calls answered since the start, by action and error code (OK without one).',
@@ -162,22 +174,13 @@ function ofStore(read: (store: Figures['store']) => number): Gauged['read'] {
   return ({ figures }) => (figures === null ? [] : [sample({}, read(figures.store))])
 }
 
-function ofJobs(
-  read: (job: Figures['jobs'][number], clock: Clock) => number | null,
-): Gauged['read'] {
-  return ({ figures }, clock) =>
-    (figures?.jobs ?? []).flatMap((job) => {
-      const value = read(job, clock)
-      return value === null ? [] : [sample({ kind: job.kind, state: job.state }, value)]
-    })
-}
-
 function sample(labels: Labels, value: number): readonly [Labels, number] {
   return [labels, value]
 }
 
 const INSTANCE = ['instance']
 const JOB = ['kind', 'state']
+const JOB_STATES: readonly JobState[] = ['queued', 'running', 'finished', 'failed', 'cancelled']
 
 const BACKUPS: readonly Gauged[] = [
   {
@@ -209,6 +212,12 @@ const BACKUPS: readonly Gauged[] = [
     help: 'What the objects written for the newest backup set take in the storage now.',
     labels: INSTANCE,
     read: ofLast(({ storedBytes }) => storedBytes),
+  },
+  {
+    name: 'holdfast_backup_overdue',
+    help: '1 when the newest set is older than the policy explains, which was told as an event.',
+    labels: INSTANCE,
+    read: perInstance(({ overdue }) => Number(overdue)),
   },
   {
     name: 'holdfast_sets',
@@ -286,21 +295,32 @@ const WORK: readonly Gauged[] = [
     name: 'holdfast_jobs',
     help: 'Jobs by kind and state; those that have ended are counted for good.',
     labels: JOB,
-    read: ofJobs(({ count }) => count),
+    read: ({ figures }) =>
+      // A state that no job of the kind is in counts 0, so that the first failure is an increase.
+      [...Map.groupBy(figures?.jobs ?? [], ({ kind }) => kind)].flatMap(([kind, jobs]) =>
+        JOB_STATES.map((state) =>
+          sample({ kind, state }, jobs.find((job) => job.state === state)?.count ?? 0),
+        ),
+      ),
   },
   {
     name: 'holdfast_oldest_job_age_seconds',
     help: 'Service time since the oldest job that has not ended was asked for.',
     labels: JOB,
-    read: ofJobs(({ state, oldestAt }, clock) =>
-      state === 'queued' || state === 'running'
-        ? Math.max(0, clock.now() - oldestAt) / SECOND_MS
-        : null,
-    ),
+    read: ({ figures }, clock) =>
+      (figures?.jobs ?? [])
+        .filter(({ state }) => state === 'queued' || state === 'running')
+        .map(({ kind, state, oldestAt }) =>
+          sample({ kind, state }, Math.max(0, clock.now() - oldestAt) / SECOND_MS),
+        ),
   },
+]
+
+/** Without a receiver everything would wait, and for nothing. */
+const WAITING: readonly Gauged[] = [
   {
     name: 'holdfast_events_waiting',
-    help: 'Events that have not been sent yet; they only wait for ever when nobody is named.',
+    help: 'Events that the receiver has not taken yet; only with HOLDFAST_NOTIFY_URL.',
     read: ofStore(({ eventsWaiting }) => eventsWaiting),
   },
   {

@@ -8,6 +8,7 @@ import { EventReceiver } from '../../src/testing/event-receiver.ts'
 import { type Family, parseExposition, sampleOf } from '../../src/testing/exposition.ts'
 import { ServiceProcess, until } from '../../src/testing/service-process.ts'
 
+const OPERATIONS = new URL('../../docs/operations/', import.meta.url)
 const SECRET = 'the-secret-that-signs'
 
 async function scrape(service: ServiceProcess): Promise<ReadonlyMap<string, Family>> {
@@ -122,6 +123,44 @@ test('measures and tells what happens to an instance', { timeout: 600_000 }, asy
       const families = await scrape(service)
       assert.equal(sampleOf(families, 'holdfast_instance_up', instance), 1)
       assert.ok((sampleOf(families, 'holdfast_notifications_total', { result: 'failed' }) ?? 0) > 0)
+    },
+  )
+
+  await t.test(
+    'documents every metric, with its labels, and names none that is not there',
+    async () => {
+      const families = await scrape(service)
+      const exposed = [...families.keys()].filter((name) => name.startsWith('holdfast_')).sort()
+      const page = await readFile(new URL('monitoring.md', OPERATIONS), 'utf8')
+      const rules = await readFile(new URL('alerts.yml', OPERATIONS), 'utf8')
+      const rows = [...page.matchAll(/^\| `(holdfast_\w+)` \| (.*?) ?\| /gm)]
+      assert.deepEqual(rows.map(([, name]) => name).sort(), exposed)
+      for (const [, name = ''] of `${page}\n${rules}`.matchAll(/\b(holdfast_\w+)/g)) {
+        assert.ok(families.has(name), `${name} is exposed`)
+      }
+      for (const [, name = '', labels = ''] of rows) {
+        const samples = families.get(name)?.samples ?? []
+        // Nothing may be queued or running at this moment.
+        assert.ok(
+          samples.length > 0 || name === 'holdfast_oldest_job_age_seconds',
+          `${name} has one`,
+        )
+        const documented = [...labels.matchAll(/`(\w+)`/g)].map(([, label]) => label)
+        for (const sample of samples) assert.deepEqual(Object.keys(sample.labels), documented, name)
+      }
+      assert.ok(families.has('process_cpu_seconds_total'))
+    },
+  )
+
+  await t.test(
+    'counts calls by the names of actions, never by what a stranger makes up',
+    async () => {
+      await service.call('NoSuchAction')
+      const families = await scrape(service)
+      const labels = { action: 'unknown', code: 'InvalidAction.NotFound' }
+      assert.equal(sampleOf(families, 'holdfast_requests_total', labels), 1)
+      const backups = { action: 'CreateBackup', code: 'OK' }
+      assert.equal(sampleOf(families, 'holdfast_requests_total', backups), 2)
     },
   )
 })
