@@ -1,3 +1,4 @@
+import { sql } from 'kysely'
 import { fromKysely, PgBoss } from 'pg-boss'
 import type { Instant } from '../base/clock.ts'
 import type { JobId } from '../base/ids.ts'
@@ -60,9 +61,17 @@ const QUEUE_OPTIONS = {
   retryDelay: 1,
   retryBackoff: true,
   retryDelayMax: 15,
-  expireInSeconds: 23 * 3600,
+  // The most that pg-boss lets be asked for; see `JOB_SECONDS_MAX`.
+  expireInSeconds: 24 * 3600,
   deleteAfterSeconds: 24 * 3600,
 } as const
+
+/**
+ * What ends a job's run is its missing heartbeats, not its length: a large backup at a limited rate
+ * takes days. pg-boss bounds the run by the queue's row, and jobs copy that when they are sent; its
+ * own timer holds 24 days.
+ */
+const JOB_SECONDS_MAX = 20 * 24 * 3600
 
 /** Connects on its own (LISTEN needs that) and makes the queues. */
 export async function openQueue(catalogue: Catalogue, log: Logger): Promise<Queue> {
@@ -77,6 +86,10 @@ export async function openQueue(catalogue: Catalogue, log: Logger): Promise<Queu
   boss.on('error', (error) => log.warn('job queue error', { error: error.message }))
   await boss.start()
   for (const kind of KINDS) await boss.createQueue(kind, QUEUE_OPTIONS)
+  await catalogue.transaction(async (tx) => {
+    await sql`update pgboss.queue set expire_seconds = ${JOB_SECONDS_MAX}
+               where name = any (${[...KINDS]}::text[])`.execute(sqlOf(tx))
+  })
   return {
     enqueue: async (tx, request, now) => {
       const jobId = await insertJob(tx, request, now)
