@@ -44,9 +44,13 @@ export async function openDataFolder(root: string, passable: boolean): Promise<D
   }
 }
 
-/** Whether a service was ever started on the folder. */
+/** Whether a service was ever started on the folder; an upgrade may have been killed since. */
 export async function isDataFolder(root: string): Promise<boolean> {
-  return (await stat(join(root, 'catalogue', 'PG_VERSION')).catch(() => null)) !== null
+  const names = await readdir(root).catch(() => [])
+  for (const name of names.filter((one) => /^catalogue(\.\d+)?$/.test(one))) {
+    if ((await stat(join(root, name, 'PG_VERSION')).catch(() => null)) !== null) return true
+  }
+  return false
 }
 
 async function openParts(root: string, mode: number): Promise<DataFolder> {

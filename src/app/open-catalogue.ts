@@ -5,16 +5,21 @@ import { replaceFile } from '../base/durable-file.ts'
 import { Fault, systemCode } from '../base/fault.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Secret } from '../base/secret.ts'
-import type { Catalogue } from '../catalogue/database.ts'
+import { copyCatalogue } from '../catalogue/copy-catalogue.ts'
+import type { Catalogue, Connection } from '../catalogue/database.ts'
 import { openCatalogue } from '../catalogue/database.ts'
 import { readPassword } from '../config/secrets.ts'
 import { locateBinaries } from '../servers/binaries.ts'
+import type { MajorUpgrade } from '../servers/major-upgrade.ts'
+import { upgradePostgresData } from '../servers/major-upgrade.ts'
+import type { PostgresDataPlan } from '../servers/postgres-data.ts'
 import { createPostgresData } from '../servers/postgres-data.ts'
 import { startPostgres } from '../servers/postgres-server.ts'
 import type { ServerUser } from '../servers/server-user.ts'
 import type { DataFolder } from './data-folder.ts'
 
-const MAJOR = '18'
+/** The major of the embedded PostgreSQL that a catalogue is brought to. */
+export const CATALOGUE_MAJOR = 18
 const SUPERUSER = 'holdfast'
 /** Names the socket file; nothing listens on a network. */
 const PORT = 5432
@@ -33,35 +38,31 @@ export interface EmbeddedCatalogue extends AsyncDisposable {
 }
 
 /**
- * Starts the private PostgreSQL that holds the catalogue and connects to it. The caller holds the
- * folder's lock; what a killed process left running on it is stopped first.
+ * Starts the private PostgreSQL that holds the catalogue and connects to it, after bringing one that
+ * an older major made to this one. The caller holds the folder's lock; what a killed process left
+ * running on it is stopped first.
  */
 export async function startCatalogue(
   folder: DataFolder,
   user: ServerUser | null,
   log: Logger,
   signal: AbortSignal,
+  major = CATALOGUE_MAJOR,
 ): Promise<EmbeddedCatalogue> {
   const password = await readPassword(folder.cataloguePassword)
-  const binaries = await locateBinaries(MAJOR, user, folder.binaries)
-  await createPostgresData(
-    {
-      directory: folder.catalogue,
-      binaries,
-      user,
-      superuser: SUPERUSER,
-      password,
-      settings: { jit: 'off', max_connections: '100', shared_buffers: '64MB' },
-    },
-    signal,
-  )
+  const binaries = await locateBinaries(String(major), user, folder.binaries)
+  const settings = { jit: 'off', max_connections: '100', shared_buffers: '64MB' }
+  const identity = { superuser: SUPERUSER, password, settings }
+  const plan: PostgresDataPlan = { directory: folder.catalogue, binaries, user, ...identity }
   const socketRoot = await renewSocketRoot(folder)
-  const socketDirectory = socketOf(socketRoot)
   await using stack = new AsyncDisposableStack()
   stack.defer(async () => {
     await rm(folder.running, { force: true })
     await rm(socketRoot, { recursive: true, force: true })
   })
+  await upgradePostgresData(upgradeOf(folder, plan, socketRoot, log), log, signal)
+  await createPostgresData(plan, signal)
+  const socketDirectory = socketOf(socketRoot)
   const start = { directory: folder.catalogue, binaries, user, socketDirectory, port: PORT }
   const server = stack.use(
     await startPostgres({ ...start, listen: 'socket', logFile: folder.catalogueLog }, signal),
@@ -73,6 +74,23 @@ export async function startCatalogue(
     socketRoot,
     exited: server.exited.then(({ logTail }) => logTail),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  }
+}
+
+function upgradeOf(
+  folder: DataFolder,
+  plan: PostgresDataPlan,
+  socketRoot: string,
+  log: Logger,
+): MajorUpgrade {
+  const at = (host: string) => connectionTo(host, plan.password)
+  return {
+    plan,
+    mirrorDirectory: folder.binaries,
+    socketRoot,
+    port: PORT,
+    logFile: folder.catalogueLog,
+    copy: (from, to, cancel) => copyCatalogue(at(from), at(to), log, cancel),
   }
 }
 
@@ -91,7 +109,11 @@ export async function joinCatalogue(folder: DataFolder, log: Logger): Promise<Ca
 }
 
 function connect(host: string, password: Secret<string>, log: Logger): Promise<Catalogue> {
-  return openCatalogue({ host, port: PORT, database: 'postgres', user: SUPERUSER, password }, log)
+  return openCatalogue(connectionTo(host, password), log)
+}
+
+function connectionTo(host: string, password: Secret<string>): Connection {
+  return { host, port: PORT, database: 'postgres', user: SUPERUSER, password }
 }
 
 function socketOf(socketRoot: string): string {

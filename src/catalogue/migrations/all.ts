@@ -1,5 +1,5 @@
-import type { Kysely } from 'kysely'
-import { type Migration, Migrator } from 'kysely/migration'
+import { type Kysely, sql } from 'kysely'
+import { type Migration, type MigrationResultSet, Migrator } from 'kysely/migration'
 import { Fault } from '../../base/fault.ts'
 import type { Schema } from '../sql/connection.ts'
 import { initialSchema } from './0001-initial.ts'
@@ -15,18 +15,44 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
 
 /** Brings the schema up to date under Kysely's migration lock; two services at once are safe. */
 export async function migrate(kysely: Kysely<Schema>): Promise<void> {
-  const migrator = new Migrator({
-    db: kysely,
-    provider: { getMigrations: async () => MIGRATIONS },
-  })
-  const { error } = await migrator.migrateToLatest()
+  requireDone(await migratorOf(kysely).migrateToLatest())
+}
+
+/** Makes the schema of an empty database as these migrations, the first ones, make it. */
+export async function migrateTo(kysely: Kysely<Schema>, names: readonly string[]): Promise<void> {
+  const last = names.at(-1)
+  if (last !== undefined) requireDone(await migratorOf(kysely).migrateTo(last))
+}
+
+/** The migrations that a catalogue has had; a Fault `unfit` when this code does not know them all. */
+export async function migrationsOf(kysely: Kysely<Schema>): Promise<readonly string[]> {
+  const made = await sql<{ there: boolean }>`
+    select to_regclass('kysely_migration') is not null as there`.execute(kysely)
+  if (made.rows[0]?.there !== true) return []
+  const { rows } = await sql<{ name: string }>`
+    select name from kysely_migration order by name`.execute(kysely)
+  const names = rows.map(({ name }) => name)
+  const known = Object.keys(MIGRATIONS)
+  if (names.every((name, index) => name === known[index])) return names
+  throw newerFault(null)
+}
+
+function migratorOf(kysely: Kysely<Schema>): Migrator {
+  return new Migrator({ db: kysely, provider: { getMigrations: async () => MIGRATIONS } })
+}
+
+function requireDone({ error }: MigrationResultSet): void {
   if (error === undefined) return
-  const unknown = String(error).includes('corrupted migrations')
-  throw new Fault(
-    unknown ? 'unfit' : 'corrupt',
-    unknown
-      ? 'the catalogue was made by a newer version of this service'
-      : 'the catalogue could not be brought up to date',
-    { cause: error, hint: unknown ? 'run that version, or a later one' : 'see the cause' },
-  )
+  if (String(error).includes('corrupted migrations')) throw newerFault(error)
+  throw new Fault('corrupt', 'the catalogue could not be brought up to date', {
+    cause: error,
+    hint: 'see the cause',
+  })
+}
+
+function newerFault(cause: unknown): Fault {
+  return new Fault('unfit', 'the catalogue was made by a newer version of this service', {
+    cause: cause ?? undefined,
+    hint: 'run that version, or a later one',
+  })
 }
