@@ -8,7 +8,9 @@ export function accessPreparation(role: string, addresses: readonly string[]): s
     `CREATE ROLE ${quoteIdentifier(role)} LOGIN REPLICATION PASSWORD '…';`,
     `GRANT pg_monitor TO ${quoteIdentifier(role)};`,
   ]
-  const access = addresses.flatMap((address) => accessLines(role, address))
+  const access = addresses.flatMap((address) =>
+    ['postgres', null].map((database) => accessLine({ kind: 'hostssl', database, role, address })),
+  )
   return [
     '-- On the primary, as a superuser:',
     ...sql,
@@ -19,19 +21,31 @@ export function accessPreparation(role: string, addresses: readonly string[]): s
   ].join('\n')
 }
 
-/** One line for SQL and one for replication; `hostssl` lets nobody in without TLS. */
-export function accessLines(role: string, address: string): readonly string[] {
-  return ['postgres', 'replication'].map((database) =>
-    ['hostssl', database, quoteName(role), address, 'scram-sha-256'].join('  '),
-  )
+/** What a line of pg_hba.conf lets in. */
+export interface AccessLine {
+  /** `hostssl` lets nobody in without TLS; `host` also does without. */
+  readonly kind: 'hostssl' | 'host'
+  /** A database by name; null: replication, which belongs to no database. */
+  readonly database: string | null
+  readonly role: string
+  /** CIDR, or a word such as `samehost`. */
+  readonly address: string
 }
 
-/** PostgreSQL manual, "Identifiers and Key Words". */
+export function accessLine({ kind, database, role, address }: AccessLine): string {
+  const where = database === null ? 'replication' : quoteName(database)
+  return [kind, where, quoteName(role), address, 'scram-sha-256'].join('  ')
+}
+
+/** Always in quotes: a name like `user` means something else without (manual, "Lexical Structure"). */
 export function quoteIdentifier(name: string): string {
-  return /^[a-z_][a-z0-9_]*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`
+  return `"${name.replaceAll('"', '""')}"`
 }
 
 /** In pg_hba.conf quotes keep blanks, commas and words like `all` from meaning something. */
 function quoteName(name: string): string {
-  return /^[a-z_][a-z0-9_]*$/.test(name) && name !== 'all' ? name : `"${name}"`
+  const plain = /^[a-z_][a-z0-9_]*$/.test(name) && !KEYWORDS.includes(name)
+  return plain ? name : quoteIdentifier(name)
 }
+
+const KEYWORDS = ['all', 'sameuser', 'samerole', 'samegroup', 'replication']

@@ -1,5 +1,5 @@
 import { describeError, isFault, systemCode } from '../../base/fault.ts'
-import { accessLines, quoteIdentifier } from '../../domain/access.ts'
+import { accessLine, quoteIdentifier } from '../../domain/access.ts'
 import type { Endpoint, Problem } from '../engine.ts'
 
 /** `host:port`, as a person writes it. */
@@ -7,56 +7,77 @@ export function serverName({ host, port }: Pick<Endpoint, 'host' | 'port'>): str
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
+export const RAISE_WAL_SENDERS = 'set max_wal_senders = 10, and restart the server'
+export const SET_WAL_LEVEL = 'set wal_level = replica, and restart the server'
+
 /** What a server's refusal means for whoever wants to attach it, and what mends it. */
-export function adviceFor(error: unknown, endpoint: Endpoint): Problem {
-  return problemOf(error, endpoint).problem
+export interface Refusal {
+  readonly problem: Problem
+  /** A PostgreSQL server answered, so that asking it more can find more. */
+  readonly answered: boolean
 }
 
-/** `access`: pg_hba.conf let nobody in, so nothing else about the server is known yet. */
-export function problemOf(
-  error: unknown,
-  endpoint: Endpoint,
-): { readonly problem: Problem; readonly access: boolean } {
-  const text = describeError(error)
+export function refusalOf(error: unknown, endpoint: Endpoint): Refusal {
+  const late = error instanceof Error && error.name === 'TimeoutError'
+  const text = late ? 'no answer in time' : describeError(error)
   const sqlState = /SQLSTATE ([0-9A-Z]{5})/.exec(text)?.[1] ?? null
-  const fault = isFault(error) ? error : null
-  const known = bySqlState(sqlState, text, endpoint) ?? bySystem(error, text)
-  const advice = known ?? fault?.hint ?? "see the server's log"
+  const known = sqlState === null ? null : bySqlState(sqlState, text, endpoint)
+  const hint = isFault(error) ? error.hint : null
+  // What TLS complains of comes with its own advice.
+  const advice = known ?? hint ?? bySystem(error, text) ?? "see the server's log"
   return {
     problem: { server: serverName(endpoint), problem: text, advice },
-    access: sqlState === '28000' && text.includes('pg_hba.conf'),
+    answered: sqlState !== null,
   }
 }
 
 /** PostgreSQL manual, "PostgreSQL Error Codes". */
-function bySqlState(sqlState: string | null, text: string, endpoint: Endpoint): string | null {
+function bySqlState(sqlState: string, text: string, endpoint: Endpoint): string | null {
   const role = quoteIdentifier(endpoint.user)
-  if (sqlState === '28000' && text.includes('pg_hba.conf')) {
-    const from = /host "([^"]+)"/.exec(text)?.[1] ?? 'samehost'
-    const address = from.includes(':') ? `${from}/128` : /^\d/.test(from) ? `${from}/32` : from
-    const lines = accessLines(endpoint.user, address)
-    const line = text.includes('replication connection') ? lines[1] : lines[0]
-    return `add to pg_hba.conf, then SELECT pg_reload_conf(): ${line}`
+  if (sqlState === '28000') return admissionAdvice(text, endpoint)
+  if (sqlState === '28P01') {
+    return `check name and password (ALTER ROLE ${role} PASSWORD '…', or CREATE ROLE if there is none)`
   }
-  if (sqlState === '28000') return `CREATE ROLE ${role} LOGIN REPLICATION PASSWORD '…'`
-  if (sqlState === '28P01') return `check the password of ${role} (ALTER ROLE ${role} PASSWORD '…')`
   if (sqlState === '3D000') return 'name a database that exists, such as postgres'
   if (sqlState === '42501' && /replication|walsender|slot/i.test(text)) {
     return `ALTER ROLE ${role} REPLICATION`
   }
   if (sqlState === '42501') return `GRANT pg_monitor TO ${role}`
-  if (sqlState === '53400') return 'raise max_replication_slots: every slot is in use'
+  if (sqlState === '53400') {
+    return 'raise max_replication_slots, and restart the server: every slot is in use'
+  }
   if (sqlState === '53300' && /max_wal_senders|standby connections/.test(text)) {
-    return 'raise max_wal_senders: a backup needs two'
+    return RAISE_WAL_SENDERS
   }
   if (sqlState === '53300') return 'raise max_connections, or free some'
   if (sqlState === '57P03' && /hot standby|not accepting/.test(text)) {
     return 'set hot_standby = on there, or wait until the server accepts connections'
   }
   if (sqlState === '57P03') return 'wait until the server accepts connections'
-  if (sqlState === '55000' && text.includes('wal_level'))
-    return 'set wal_level = replica, and restart'
+  if (sqlState === '55000' && text.includes('wal_level')) return SET_WAL_LEVEL
   return null
+}
+
+/** Why someone is not let in at all: invalid_authorization_specification has many reasons. */
+function admissionAdvice(text: string, { user, database }: Endpoint): string {
+  const role = quoteIdentifier(user)
+  if (text.includes('pg_hba.conf')) {
+    const from = /host "([^"]+)"/.exec(text)?.[1] ?? 'samehost'
+    const address = from.includes(':') ? `${from}/128` : /^\d/.test(from) ? `${from}/32` : from
+    const line = accessLine({
+      kind: text.includes('no encryption') ? 'host' : 'hostssl',
+      database: text.includes('replication connection') ? null : database,
+      role: user,
+      address,
+    })
+    return `add to pg_hba.conf, then SELECT pg_reload_conf(): ${line}`
+  }
+  if (/certificate/i.test(text)) {
+    return `give a client certificate whose common name is ${user} (sslcert, sslkey)`
+  }
+  if (text.includes('not permitted to log in')) return `ALTER ROLE ${role} LOGIN`
+  if (/permission denied|REPLICATION/i.test(text)) return `ALTER ROLE ${role} REPLICATION`
+  return `CREATE ROLE ${role} LOGIN REPLICATION PASSWORD '…'; GRANT pg_monitor TO ${role}`
 }
 
 function bySystem(error: unknown, text: string): string | null {

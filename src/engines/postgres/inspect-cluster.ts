@@ -61,7 +61,7 @@ function judgeFollowing({ endpoint, server }: Seen, primary: Seen): Problem[] {
     server.position !== null &&
     laterLsn(position, server.position) === position &&
     position - server.position > LAG_MAX_BYTES
-  if (server.timeline > primary.server.timeline || far) {
+  if (server.timeline !== primary.server.timeline || far) {
     return [
       {
         server: name,

@@ -1,6 +1,6 @@
 import { quoteIdentifier } from '../../domain/access.ts'
 import type { Endpoint, Problem } from '../engine.ts'
-import { serverName } from './inspect-advice.ts'
+import { RAISE_WAL_SENDERS, SET_WAL_LEVEL, serverName } from './inspect-advice.ts'
 import { type Lsn, parseLsn } from './lsn.ts'
 import { NEWEST_VERSION_NUMBER, OLDEST_VERSION_NUMBER } from './server-facts.ts'
 import { type SqlRow, type SqlSession, withSession } from './sql-session.ts'
@@ -61,7 +61,8 @@ async function askState(session: SqlSession) {
   const [row] = await session.query(
     `select pg_is_in_recovery() as standby,
             (select system_identifier from pg_control_system())::text as system,
-            (select timeline_id from pg_control_checkpoint())::text as timeline,
+            case when pg_is_in_recovery() then (select to_hex(received_tli) from pg_stat_wal_receiver)
+                 else substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) end as timeline,
             case when pg_is_in_recovery() then pg_last_wal_receive_lsn()
                  else pg_current_wal_flush_lsn() end::text as position,
             (select status from pg_stat_wal_receiver) as receiver,
@@ -72,7 +73,7 @@ async function askState(session: SqlSession) {
     settings,
     inRecovery: row?.['standby'] === 't',
     systemIdentifier: row?.['system'] ?? '',
-    timeline: Number(row?.['timeline']),
+    timeline: Number.parseInt(row?.['timeline'] ?? '', 16),
     position: positionOf(row),
     streaming: row?.['receiver'] === 'streaming',
     identity: row?.['identity'] ?? '',
@@ -128,12 +129,12 @@ function judgeRecovery(endpoint: Endpoint, seen: SeenServer, complain: Complain)
 /** PostgreSQL manual, "Replication": what a walsender needs. */
 function judgeSettings(settings: Readonly<Record<string, string>>, complain: Complain): void {
   if (settings['wal_level'] === 'minimal') {
-    complain('wal_level is minimal', 'set wal_level = replica, and restart the server')
+    complain('wal_level is minimal', SET_WAL_LEVEL)
   }
   if (Number(settings['max_wal_senders']) < WAL_SENDERS_NEEDED) {
     complain(
       `max_wal_senders is ${settings['max_wal_senders']}, and a backup needs two`,
-      'set max_wal_senders = 10, and restart the server',
+      RAISE_WAL_SENDERS,
     )
   }
   if (Number(settings['max_replication_slots']) < 1) {
@@ -141,7 +142,8 @@ function judgeSettings(settings: Readonly<Record<string, string>>, complain: Com
   }
 }
 
-function isSupported(versionNumber: number): boolean {
+/** Tried with this version. */
+export function isSupported(versionNumber: number): boolean {
   return versionNumber >= OLDEST_VERSION_NUMBER && versionNumber < NEWEST_VERSION_NUMBER
 }
 

@@ -1,9 +1,9 @@
 import { randomName } from '../../base/ids.ts'
 import type { ClusterFacts, Endpoint, Inspection, Problem, Source } from '../engine.ts'
 import { primaryOf } from './choose-source.ts'
-import { adviceFor, problemOf } from './inspect-advice.ts'
+import { refusalOf } from './inspect-advice.ts'
 import { compareServers } from './inspect-cluster.ts'
-import { askServer, judgeServer, type SeenServer } from './inspect-server.ts'
+import { askServer, isSupported, judgeServer, type SeenServer } from './inspect-server.ts'
 import { ReplicationConnection } from './replication-connection.ts'
 
 const ASK_MS = 10_000
@@ -36,15 +36,14 @@ async function look(endpoint: Endpoint, signal: AbortSignal): Promise<Looked> {
   try {
     const seen = await askServer(endpoint, ASK_MS, signal)
     const problems = judgeServer(endpoint, seen)
-    // A version or a setting that rules backups out would only be told a second time.
-    const tried = problems.length > 0 ? [] : await tryReplication(endpoint, signal)
+    const tried = isSupported(seen.versionNumber) ? await tryReplication(endpoint, signal) : []
     return { endpoint, seen, problems: [...problems, ...tried] }
   } catch (error) {
     signal.throwIfAborted()
-    const problem = problemOf(error, endpoint)
-    // Someone whom pg_hba.conf keeps from SQL wants to know about replication at the same time.
-    const tried = problem.access ? await tryReplication(endpoint, signal) : []
-    return { endpoint, seen: null, problems: [problem.problem, ...tried] }
+    const { problem, answered } = refusalOf(error, endpoint)
+    // Whom pg_hba.conf keeps from SQL wants to know about replication at the same time.
+    const tried = answered ? await tryReplication(endpoint, signal) : []
+    return { endpoint, seen: null, problems: [problem, ...tried] }
   }
 }
 
@@ -59,7 +58,7 @@ async function tryReplication(endpoint: Endpoint, signal: AbortSignal): Promise<
     return []
   } catch (error) {
     signal.throwIfAborted()
-    return [adviceFor(error, endpoint)]
+    return [refusalOf(error, endpoint).problem]
   }
 }
 
@@ -72,11 +71,11 @@ function factsOf(seen: SeenServer): ClusterFacts {
   }
 }
 
-/** Two connections of one server meet the same obstacle. */
+/** Settings, SQL and replication meet the same obstacle: what mends it is told once. */
 function distinct(problems: readonly Problem[]): readonly Problem[] {
   const known = new Set<string>()
-  return problems.filter(({ server, problem }) => {
-    const key = `${server} ${problem}`
+  return problems.filter(({ server, advice }) => {
+    const key = `${server} ${advice}`
     if (known.has(key)) return false
     known.add(key)
     return true
