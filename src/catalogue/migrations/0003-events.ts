@@ -28,8 +28,6 @@ const STATEMENTS = [
   `create index job_by_state on job (kind, state, created_at)`,
   `create index object_stored on object (series) include (bytes)
      where state in ('there', 'abandoned')`,
-  `create index backup_set_states on backup_set (instance_id, state)
-     where state in ('writing', 'kept', 'deleted', 'failed')`,
 ]
 
 export const events: Migration = {
