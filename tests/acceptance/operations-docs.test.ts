@@ -13,6 +13,7 @@ import {
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { pause } from '../../src/base/clock.ts'
 import { type Reaper, startReaper } from '../../src/base/reaper.ts'
 import { freePort } from '../../src/servers/free-port.ts'
 import { resolveServerUser } from '../../src/servers/server-user.ts'
@@ -125,12 +126,27 @@ async function readPage(name: string, from = '', to = ''): Promise<Page> {
 
 /** Runs them as one shell would; gives what they printed. */
 async function follow({ commands }: Page): Promise<string> {
-  const run = await runProgram('sh', ['-eu', '-c', commands], environment, root)
+  const run = await watched(runProgram('sh', ['-eu', '-c', commands], environment, root))
   const log = await readFile(join(root, 'service.log'), 'utf8').catch(() => '')
   assert.equal(run.code, 0, `${run.stdout}${run.stderr}\n${log.slice(-2000)}`)
-  const pid = await readFile(join(root, 'service.pid'), 'utf8').catch(() => null)
-  if (pid !== null) await reaper.watchProcess(Number(pid))
   return run.stdout
+}
+
+/** Meanwhile, the services that a page starts are made to end with this process, however it ends. */
+async function watched<T>(work: Promise<T>): Promise<T> {
+  let done = false
+  const ended = work.finally(() => {
+    done = true
+  })
+  const settled = ended.catch(() => null)
+  const known = new Set<string>()
+  while (!done) {
+    await Promise.race([settled, pause(100)])
+    const pid = await readFile(join(root, 'service.pid'), 'utf8').catch(() => '')
+    if (pid.endsWith('\n') && !known.has(pid)) await reaper.watchProcess(Number(pid))
+    known.add(pid)
+  }
+  return await ended
 }
 
 const holdfast = async (...words: readonly string[]): Promise<string> => {
