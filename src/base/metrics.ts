@@ -49,7 +49,8 @@ export function createMeters(): Meters {
       for (const given of from) counter.inc({ ...given }, 0)
       return { add: (given) => counter.inc({ ...given }) }
     },
-    render: () => register.metrics(),
+    // Before its first sample the delay of the event loop is no number, which prom-client misspells.
+    render: async () => (await register.metrics()).replaceAll(/^[^#\n].* Nan\n/gm, ''),
   }
 }
 
