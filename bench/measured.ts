@@ -51,12 +51,15 @@ export async function measuredCommand(
       said = `${said}${bytes.toString('utf8')}`.slice(-4000)
     })
   }
-  const closed = once(child, 'close')
-  const ended = closed.then(() => performance.now())
+  let endedAt = start
+  const closed = once(child, 'close').then(([code]: (number | null)[]) => {
+    endedAt = performance.now()
+    return code
+  })
   const peakBytes = await peakOf(child.pid ?? 0, closed)
-  const [code] = (await closed) as [number | null]
+  const code = await closed
   if (code !== 0) throw new Error(`${command} ${parameters.join(' ')} ended with ${code}: ${said}`)
-  const seconds = ((await ended) - start) / 1000
+  const seconds = (endedAt - start) / 1000
   return { seconds, cpuSeconds: (await waitedCpuSeconds()) - before, peakBytes }
 }
 
