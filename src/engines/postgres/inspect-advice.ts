@@ -85,7 +85,8 @@ function bySystem(error: unknown, text: string): string | null {
   if (code === 'ECONNREFUSED') return 'check host and port, and listen_addresses of the server'
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return "check the host's name"
   if (code === 'EHOSTUNREACH' || code === 'ENETUNREACH') return 'check the network and the firewall'
-  if (/timeout|timed out/i.test(text)) return 'check host, port and the firewall in between'
+  if (/no answer in time|timeout|timed out/i.test(text))
+    return 'check host, port and the firewall in between'
   if (/SSL connection|unexpected|Connection terminated/i.test(text)) {
     return 'check the port: what answers there seems not to be PostgreSQL'
   }

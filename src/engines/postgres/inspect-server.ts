@@ -1,3 +1,4 @@
+import { pause } from '../../base/clock.ts'
 import { quoteIdentifier } from '../../domain/access.ts'
 import type { Endpoint, Problem } from '../engine.ts'
 import { RAISE_WAL_SENDERS, SET_WAL_LEVEL, serverName } from './inspect-advice.ts'
@@ -24,7 +25,10 @@ export interface SeenServer {
 
 const SETTINGS = ['wal_level', 'max_wal_senders', 'max_replication_slots', 'full_page_writes']
 const WAL_SENDERS_NEEDED = 2
+const POLL_MS = 200
+const STREAMING_WITHIN_MS = 6000
 
+/** Asked within `timeoutMs` in all. */
 export async function askServer(
   endpoint: Endpoint,
   timeoutMs: number,
@@ -48,8 +52,17 @@ export async function askServer(
       replicationRole: role?.['replication'] === 't',
       monitorRole: role?.['monitor'] === 't',
     }
-    return { version, versionNumber, ...roles, ...(await askState(session)) }
+    return { version, versionNumber, ...roles, ...(await settledState(session, signal)) }
   })
+}
+
+/** A standby that has just started, or just lost its primary's stream, takes it up within seconds. */
+async function settledState(session: SqlSession, signal: AbortSignal) {
+  for (let waitedMs = 0; ; waitedMs += POLL_MS) {
+    const state = await askState(session)
+    if (!state.inRecovery || state.streaming || waitedMs >= STREAMING_WITHIN_MS) return state
+    await pause(POLL_MS, signal)
+  }
 }
 
 async function askState(session: SqlSession) {

@@ -4,15 +4,18 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { pause } from '../../base/clock.ts'
 import { Secret } from '../../base/secret.ts'
-import { writeTree } from '../../base/tree-writer.ts'
 import { freePort } from '../../servers/free-port.ts'
 import { endpointOf, LocalPostgres, sourceOf } from '../../testing/local-postgres.ts'
 import { PlainPostgres } from '../../testing/plain-postgres.ts'
 import type { Endpoint, Inspection } from '../engine.ts'
+import { judgeServer } from './inspect-server.ts'
+import { withSession } from './sql-session.ts'
 
 const { signal } = new AbortController()
 const ROLE = 'watch er'
+const PAUSE_MS = 20
 let host: LocalPostgres
 
 before(async () => {
@@ -32,6 +35,29 @@ function adviceOf({ problems }: Inspection): string {
   return problems.map(({ server, advice }) => `${server} ${advice}`).join('\n')
 }
 
+const PLAN = {
+  version: '18',
+  role: 'primary',
+  directory: '',
+  port: 5432,
+  user: ROLE,
+  password: new Secret(''),
+  primaryPort: null,
+  node: 'one',
+} as const
+
+const SEEN = {
+  inRecovery: false,
+  systemIdentifier: '1',
+  timeline: 1,
+  position: null,
+  streaming: false,
+  identity: 'one',
+  settings: { wal_level: 'replica', max_wal_senders: '10', max_replication_slots: '10' },
+  replicationRole: true,
+  monitorRole: true,
+} as const
+
 /** A server of this version with these settings, and a role without any right. */
 async function startPlain(name: string, version: string, settings: Record<string, string>) {
   const home = join(host.root, name)
@@ -39,6 +65,14 @@ async function startPlain(name: string, version: string, settings: Record<string
   const server = await PlainPostgres.start(host, home, version, settings)
   await server.ask(`create role "${ROLE}" login password 'a secret'`)
   return { home, server, watcher: { ...server.endpoint, user: ROLE } }
+}
+
+/** New sessions are let in by the new lines once this has ended. */
+async function reload(server: PlainPostgres): Promise<void> {
+  const loadedAt = () => server.ask('select pg_conf_load_time()::text')
+  const before = await loadedAt()
+  await server.ask('select pg_reload_conf()')
+  while ((await loadedAt()) === before) await pause(PAUSE_MS)
 }
 
 describe('inspecting one server', () => {
@@ -62,7 +96,7 @@ describe('inspecting one server', () => {
     // The lines that are printed must be the ones that help.
     const hba = join(home, 'pg_hba.conf')
     await writeFile(hba, 'host all admin 127.0.0.1/32 scram-sha-256\n')
-    await server.ask('select pg_reload_conf()')
+    await reload(server)
     const refused = await inspect(watcher)
     const lines = refused.problems.map(({ advice }) => advice.split('(): ')[1] ?? '')
     assert.deepEqual(lines, [
@@ -70,7 +104,7 @@ describe('inspecting one server', () => {
       'host  replication  "watch er"  127.0.0.1/32  scram-sha-256',
     ])
     await writeFile(hba, `${await readFile(hba, 'utf8')}${lines.join('\n')}\n`)
-    await server.ask('select pg_reload_conf()')
+    await reload(server)
     assert.deepEqual((await inspect(watcher)).problems, [])
   })
 
@@ -89,6 +123,22 @@ describe('inspecting one server', () => {
     await server.ask("select pg_create_physical_replication_slot('theirs')")
     assert.match(adviceOf(await inspect(server.endpoint)), /raise max_replication_slots/)
     assert.equal(await server.ask('select slot_name from pg_replication_slots'), 'theirs')
+  })
+
+  it('takes the versions 15 to 18 and no other, and asks others no more', () => {
+    const endpoint = endpointOf(PLAN)
+    for (const [number, problems] of [
+      [120022, 1],
+      [140019, 1],
+      [150000, 0],
+      [180004, 0],
+      [190000, 1],
+    ] as const) {
+      const version = `${Math.floor(number / 10_000)}.0`
+      const found = judgeServer(endpoint, { ...SEEN, version, versionNumber: number })
+      assert.equal(found.length, problems, version)
+      for (const { problem } of found) assert.match(problem, new RegExp(`PostgreSQL ${version} `))
+    }
   })
 
   it('tells of a port where nothing, or something else, listens', async () => {
@@ -134,25 +184,47 @@ describe('inspecting several servers', () => {
   })
 })
 
+/** A pair of this version, seen as a role with no more rights than it needs. */
+async function startWatchedPair(version: string) {
+  const primary = { ...(await host.plan('primary', `p${version}`)), version }
+  await host.local.createPrimary(primary, signal)
+  const servers = [await host.start(primary)]
+  await withSession(endpointOf(primary), 10_000, signal, async (session) => {
+    await session.query('set session characteristics as transaction read write')
+    await session.query(`create role "${ROLE}" login replication password 'a secret'`)
+    await session.query(`grant pg_monitor to "${ROLE}"`)
+  })
+  const node = `s${version}`
+  const standby = {
+    ...(await host.plan('standby', node)),
+    version,
+    primaryPort: primary.port,
+  }
+  await host.local.createStandby(
+    standby,
+    endpointOf(primary),
+    join(host.root, `${node}.spool`),
+    signal,
+  )
+  servers.unshift(await host.start(standby))
+  const password = new Secret('a secret')
+  const { endpoints } = sourceOf(primary, standby)
+  const watched = endpoints.map((endpoint) => ({ ...endpoint, user: ROLE, password }))
+  return { source: { endpoints: watched, systemIdentifier: null }, servers }
+}
+
 describe('a role with REPLICATION and pg_monitor alone', () => {
   for (const version of ['15', '16', '17', '18']) {
-    it(`is enough for a whole backup of PostgreSQL ${version}`, async () => {
-      const { server, watcher } = await startPlain(`role${version}`, version, {})
-      await using _server = server
-      await server.ask(
-        `alter role "${ROLE}" replication`,
-        `grant pg_monitor to "${ROLE}"`,
-        'create table kept as select generate_series(1, 1000) n',
-      )
-      const source = { endpoints: [watcher], systemIdentifier: null }
+    it(`is enough for a whole backup of a pair of PostgreSQL ${version}`, async () => {
+      const { source, servers } = await startWatchedPair(version)
       assert.deepEqual((await host.engine.inspect(source, signal)).problems, [])
-      const directory = join(await host.folder('copy'), 'data')
-      const options = await host.backupOptions("a role's")
-      await using backup = await host.engine.openBackup(source, options, signal)
-      await writeTree(backup.entries, directory, signal)
-      await backup.finish(signal)
+      assert.deepEqual((await host.engine.probe(source, signal)).findings, [])
+      const { directory, set } = await host.backUp(source)
+      assert.equal(set.node, `s${version}`)
+      assert.equal(Math.floor(set.engineState.serverVersionNumber / 10_000), Number(version))
       const { files } = await host.engine.verifyRestored(directory, signal)
       assert.ok(files > 900)
+      for (const server of servers) await host.stop(server)
     })
   }
 })

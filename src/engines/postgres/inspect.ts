@@ -55,6 +55,8 @@ async function tryReplication(endpoint: Endpoint, signal: AbortSignal): Promise<
     await using _base = await ReplicationConnection.open(endpoint, 'holdfast-inspect', bounded)
     const slot = `holdfast_inspect_${randomName(12)}`
     await wal.query(`CREATE_REPLICATION_SLOT ${slot} TEMPORARY PHYSICAL RESERVE_WAL`)
+    // It would go with the connection, but that the server notices later.
+    await wal.query(`DROP_REPLICATION_SLOT ${slot}`)
     return []
   } catch (error) {
     signal.throwIfAborted()
