@@ -37,7 +37,9 @@ export const createLocalInstance: Job<'create-local-instance'> = async (
   try {
     await createServers(local, run, parts)
     await run.end({ state: 'finished' }, async (tx) => {
-      await lockInstance(tx, run.instanceId)
+      const found = await lockInstance(tx, run.instanceId)
+      // Its removal may have been asked for meanwhile.
+      if (found?.instance.status !== 'Creating') return
       await setInstanceStatus(tx, run.instanceId, 'Running')
     })
   } catch (error) {
