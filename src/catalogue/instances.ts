@@ -245,6 +245,7 @@ export async function releaseInstance(
   const db = sqlOf(tx)
   await sql`delete from local_server where instance_id = ${id}`.execute(db)
   await sql`delete from attached_server where instance_id = ${id}`.execute(db)
+  await sql`delete from probe where instance_id = ${id}`.execute(db)
   await sql`
     update instance set status = 'Released', released_at = ${now}, client_token = null
     where instance_id = ${id}`.execute(db)
