@@ -21,7 +21,7 @@ describe('the programs of a version', () => {
 
   it('are asked for by the name of the package that is missing', async () => {
     await assert.rejects(
-      locateBinaries('16', null, '/nowhere'),
+      locateBinaries('16', null, '/nowhere', 'file:///nowhere/module.js'),
       (error) => isFault(error, 'unfit') && /postgres16-linux-/.test(error.message),
     )
   })

@@ -18,15 +18,17 @@ const KNOWN_MAJORS: readonly number[] = [15, 16, 17, 18]
  * Finds the programs that npm installed for `version` (`18` or `18.4`: the major decides). Missing
  * library links are made (npm may have been told to run no install scripts), and when the server
  * user cannot reach the package, its files are mirrored into `mirrorDirectory` once and used there.
+ * `from` is the module whose packages are looked at.
  */
 export async function locateBinaries(
   version: string,
   user: ServerUser | null,
   mirrorDirectory: string,
+  from = import.meta.url,
 ): Promise<PostgresBinaries> {
   const major = parseMajor(version)
   const packageName = `postgres${major}-linux-${process.arch}`
-  const packageDirectory = findPackage(packageName, major)
+  const packageDirectory = findPackage(packageName, major, from)
   await restoreLinks(packageDirectory)
   const native = join(packageDirectory, 'native')
   const bin = join(native, 'bin')
@@ -51,10 +53,10 @@ function parseMajor(version: string): number {
   })
 }
 
-function findPackage(packageName: string, major: number): string {
+function findPackage(packageName: string, major: number, from: string): string {
   try {
     // The package exports nothing but dist/index.js, so not even its package.json can be resolved.
-    return dirname(dirname(createRequire(import.meta.url).resolve(packageName)))
+    return dirname(dirname(createRequire(from).resolve(packageName)))
   } catch (error) {
     throw new Fault('unfit', `the npm package ${packageName} is not installed`, {
       cause: error,
