@@ -21,6 +21,12 @@ export type ReplicationEvent =
 const CONNECT_TIMEOUT_MS = 10_000
 const LOCK_TIMEOUT_MS = 10_000
 const KEEP_ALIVE_MS = 30_000
+/** The server finds out within two minutes that this host is gone, and drops the temporary slot. */
+const SERVER_KEEP_ALIVE = [
+  '-c tcp_keepalives_idle=60',
+  '-c tcp_keepalives_interval=10',
+  '-c tcp_keepalives_count=6',
+].join(' ')
 /** A server that answers a short question with nothing for so long is taken for lost. */
 const ANSWER_MS = 2 * 60_000
 /** How long a goodbye may take to leave this host. */
@@ -59,6 +65,7 @@ export class ReplicationConnection implements AsyncDisposable {
         application_name: applicationName,
         connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
         lock_timeout: LOCK_TIMEOUT_MS,
+        options: SERVER_KEEP_ALIVE,
         // The package's types do not know this parameter of the startup message.
         ...{ replication: 'true' },
       },
