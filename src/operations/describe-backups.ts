@@ -7,8 +7,9 @@ import type { InstanceWithPolicy } from '../catalogue/instances.ts'
 import { findInstance } from '../catalogue/instances.ts'
 import { judgeSet } from '../domain/deletion.ts'
 import { defineOperation } from '../wire/operation.ts'
-import { choice, moment, splitIds, text, wholeNumber } from '../wire/parameters.ts'
+import { choice, splitIds, text } from '../wire/parameters.ts'
 import type { OperationParts } from './parts.ts'
+import { SET_LIST_ERRORS, setListParameters } from './set-list-parameters.ts'
 
 const ListedBackup = z.object({
   BackupId: z.string(),
@@ -58,22 +59,7 @@ export const DescribeBackups = defineOperation(
         'Only these.',
         '备份类型。',
       ).optional(),
-      StartTime: moment('From this time on.', '查询开始时间。', {
-        error: 'InvalidStartTime.Format',
-      }).optional(),
-      EndTime: moment('Until this time.', '查询结束时间。', {
-        error: 'InvalidEndTime.Format',
-      }).optional(),
-      PageNumber: wholeNumber('The page, from 1.', '页码。', {
-        min: 1,
-        max: 2 ** 31 - 1,
-        error: 'InvalidPageNumbers.Malformed',
-      }).optional(),
-      PageSize: wholeNumber('Sets on a page.', '每页记录数。', {
-        min: 30,
-        max: 1000,
-        error: 'InvalidMaxRecordsPerPage.Malformed',
-      }).optional(),
+      ...setListParameters(1000),
     }),
     response: z.object({
       Items: z.object({ Backup: z.array(ListedBackup) }),
@@ -83,10 +69,7 @@ export const DescribeBackups = defineOperation(
       TotalEcsSnapshotSize: z.number(),
     }),
     errors: {
-      'InvalidPageNumbers.Malformed': {},
-      'InvalidMaxRecordsPerPage.Malformed': {},
-      'InvalidStartTime.Format': {},
-      'InvalidEndTime.Format': {},
+      ...SET_LIST_ERRORS,
       InvalidParameterCombination: {},
       'InvalidDBInstanceName.NotFound': { message: 'The database instance does not exist.' },
     },

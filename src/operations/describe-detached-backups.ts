@@ -5,8 +5,9 @@ import { type DetachedSet, listDetachedSets } from '../catalogue/detached-sets.t
 import { type InstanceWithPolicy, lockInstance } from '../catalogue/instances.ts'
 import { judgeSet } from '../domain/deletion.ts'
 import { defineOperation } from '../wire/operation.ts'
-import { choice, moment, text, wholeNumber } from '../wire/parameters.ts'
+import { choice, text } from '../wire/parameters.ts'
 import type { OperationParts } from './parts.ts'
+import { SET_LIST_ERRORS, setListParameters } from './set-list-parameters.ts'
 
 const DetachedBackup = z.object({
   BackupId: z.string(),
@@ -42,22 +43,7 @@ export const DescribeDetachedBackups = defineOperation(
       BackupId: text('This set only.', '备份集 ID。').optional(),
       BackupStatus: choice(['Success', 'Failed'], 'Only kept sets are here.', '状态。').optional(),
       BackupMode: choice(['Automated', 'Manual'], 'How it was begun.', '备份模式。').optional(),
-      StartTime: moment('From this time on.', '查询开始时间。', {
-        error: 'InvalidStartTime.Format',
-      }).optional(),
-      EndTime: moment('Until this time.', '查询结束时间。', {
-        error: 'InvalidEndTime.Format',
-      }).optional(),
-      PageNumber: wholeNumber('The page, from 1.', '页码。', {
-        min: 1,
-        max: 2 ** 31 - 1,
-        error: 'InvalidPageNumbers.Malformed',
-      }).optional(),
-      PageSize: wholeNumber('Sets on a page.', '每页记录数。', {
-        min: 30,
-        max: 100,
-        error: 'InvalidMaxRecordsPerPage.Malformed',
-      }).optional(),
+      ...setListParameters(100),
     }),
     response: z.object({
       Items: z.object({ Backup: z.array(DetachedBackup) }),
@@ -66,10 +52,7 @@ export const DescribeDetachedBackups = defineOperation(
       TotalRecordCount: z.string(),
     }),
     errors: {
-      'InvalidPageNumbers.Malformed': {},
-      'InvalidMaxRecordsPerPage.Malformed': {},
-      'InvalidStartTime.Format': {},
-      'InvalidEndTime.Format': {},
+      ...SET_LIST_ERRORS,
     },
   },
   async ({ parameters, now }, { catalogue }: Pick<OperationParts, 'catalogue'>) => {
