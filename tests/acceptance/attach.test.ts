@@ -117,6 +117,32 @@ test('the same cluster is not attached twice', async () => {
   assert.match(stderr, new RegExp(`attached already, as ${ID}`))
 })
 
+test('backups of one database host follow each other, at the rate that the policy sets', async () => {
+  const local = await service.createInstance('Basic')
+  await service.ask('ModifyBackupPolicy', { DBInstanceId: ID, MaxRate: '16384' })
+  const policy = await service.ask('DescribeBackupPolicy', { DBInstanceId: ID })
+  assert.equal(policy['MaxRate'], 16384)
+  await service.ask('CreateBackup', { DBInstanceId: ID })
+  await until(async () => (await progressOf(ID)) > 0, 'the first backup reads')
+  await service.ask('CreateBackup', { DBInstanceId: local })
+  await until(async () => (await newestOf(local)) !== undefined, 'the second backup has ended')
+  assert.notEqual((await newestOf(ID))?.['BackupId'], undefined)
+  assert.equal(await progressOf(ID), 0, 'the second one ended after the first')
+  await service.ask('ModifyBackupPolicy', { DBInstanceId: ID, MaxRate: '0' })
+  await service.ask('DeleteDBInstance', { DBInstanceId: local, ReleasedKeepPolicy: 'None' })
+})
+})
+
+/** Percent of the backup that runs; 0 when none does. */
+async function progressOf(id: string): Promise<number> {
+  const tasks = await service.ask('DescribeBackupTasks', { DBInstanceId: id })
+  return Number.parseInt(String(itemsOf(tasks, 'BackupJob')[0]?.['Process'] ?? '0'), 10)
+}
+
+async function newestOf(id: string): Promise<Reply | undefined> {
+  return itemsOf(await service.ask('DescribeBackups', { DBInstanceId: id }), 'Backup')[0]
+}
+
 test('a read-only instance follows its master and has no backups', async () => {
   const of = ['--type', 'Readonly', '--of', ID, '--id', 'pgm-reader']
   const { code, stderr } = await attach('--primary', urlOf(standby), ...of)
@@ -141,7 +167,7 @@ test('a primary that moved to the known standby is followed', async () => {
   assert.equal((await attributeOf(ID))?.['DBInstanceStatus'], 'Running')
   await service.succeed('backup', 'create', ID)
   const sets = itemsOf(await service.ask('DescribeBackups', { DBInstanceId: ID }), 'Backup')
-  assert.equal(sets.length, 2)
+  assert.equal(sets.length, 3)
 })
 
 test('deletion protection holds until it is switched off', async () => {
@@ -165,8 +191,8 @@ test('detaching leaves the servers alone, and the sets restorable and under thei
   assert.equal((await ask(standby, 'select count(*)::int as n from orders'))[0]?.['n'], 1000)
   const detached = await service.ask('DescribeDetachedBackups', { Region: 'local' })
   const sets = itemsOf(detached, 'Backup')
-  assert.equal(sets.length, 2)
-  const [newest, oldest] = sets.map((set) => String(set['BackupId']))
+  assert.equal(sets.length, 3)
+  const [newest, , oldest] = sets.map((set) => String(set['BackupId']))
   const young = await service.call('DeleteBackup', { DBInstanceId: ID, BackupId: oldest ?? '' })
   assert.match(young.body, /BackupSetDeleteNotSupport/)
   await service.succeed('clock', 'advance', '8d')
