@@ -30,6 +30,7 @@ import { OPERATIONS } from '../operations/all.ts'
 import { HEADER_OBJECT } from '../repository/header.ts'
 import type { ServerAccounts } from '../servers/accounts.ts'
 import { resolveCatalogueUser, resolveServerAccounts } from '../servers/accounts.ts'
+import { installedMajors } from '../servers/binaries.ts'
 import { freePort } from '../servers/free-port.ts'
 import type { ServerUser } from '../servers/server-user.ts'
 import { resolveServerUser } from '../servers/server-user.ts'
@@ -297,7 +298,14 @@ function serveWire(parts: Parts) {
   const { config, catalogue, queue, clock, stores, sealer, measurements, log } = parts
   return startServer({
     operations: OPERATIONS,
-    needs: { catalogue, queue, sealer, region: config.region, engineVersions: ['18'], log },
+    needs: {
+      catalogue,
+      queue,
+      sealer,
+      region: config.region,
+      engineVersions: installedMajors(),
+      log,
+    },
     keys: {
       find: async (accessKeyId) => {
         const key = await catalogue.transaction((tx) => findAccessKey(tx, accessKeyId))

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { readdir, stat } from 'node:fs/promises'
+import { mkdir, readdir, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { describe, it } from 'node:test'
 import { promisify } from 'node:util'
 import { isFault } from '../base/fault.ts'
 import { temporaryFolder } from '../testing/temporary-folder.ts'
-import { locateBinaries } from './binaries.ts'
+import { installedMajors, locateBinaries } from './binaries.ts'
 import { mirrorPrograms } from './mirror.ts'
 import { resolveServerUser, spawnIds } from './server-user.ts'
 
@@ -24,6 +24,19 @@ describe('the programs of a version', () => {
       locateBinaries('16', null, '/nowhere', 'file:///nowhere/module.js'),
       (error) => isFault(error, 'unfit') && /postgres16-linux-/.test(error.message),
     )
+  })
+
+  it('are there of each major whose package is installed, and of no other', async () => {
+    assert.deepEqual(installedMajors(), ['15', '16', '17', '18'])
+    await using folder = await temporaryFolder('majors')
+    const beside = `file://${folder.path}/module.js`
+    assert.deepEqual(installedMajors(beside), [])
+    const dist = join(folder.path, 'node_modules', `postgres17-linux-${process.arch}`, 'dist')
+    await mkdir(dist, { recursive: true })
+    const description = JSON.stringify({ exports: './dist/index.js' })
+    await writeFile(join(dist, '..', 'package.json'), description)
+    await writeFile(join(dist, 'index.js'), '')
+    assert.deepEqual(installedMajors(beside), ['17'])
   })
 
   for (const version of ['14', '8', 'eighteen', '']) {

@@ -1,7 +1,7 @@
 import { readFile, symlink } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join, relative } from 'node:path'
-import { Fault, invariant, systemCode } from '../base/fault.ts'
+import { Fault, invariant, isFault, systemCode } from '../base/fault.ts'
 import { mirrorPrograms } from './mirror.ts'
 import { firstClosedFolder, type ServerUser } from './server-user.ts'
 
@@ -27,7 +27,7 @@ export async function locateBinaries(
   from = import.meta.url,
 ): Promise<PostgresBinaries> {
   const major = parseMajor(version)
-  const packageName = `postgres${major}-linux-${process.arch}`
+  const packageName = packageNameOf(major)
   const packageDirectory = findPackage(packageName, major, from)
   await restoreLinks(packageDirectory)
   const native = join(packageDirectory, 'native')
@@ -39,6 +39,23 @@ export async function locateBinaries(
       ? bin
       : join(await mirrorPrograms(packageDirectory, packageName, user, mirrorDirectory), 'bin'),
   )
+}
+
+/** The majors whose programs npm has installed beside the module `from`, the oldest first. */
+export function installedMajors(from = import.meta.url): readonly string[] {
+  return KNOWN_MAJORS.flatMap((major) => {
+    try {
+      findPackage(packageNameOf(major), major, from)
+      return [String(major)]
+    } catch (error) {
+      if (isFault(error, 'unfit')) return []
+      throw error
+    }
+  })
+}
+
+function packageNameOf(major: number): string {
+  return `postgres${major}-linux-${process.arch}`
 }
 
 function programs(major: number, bin: string): PostgresBinaries {

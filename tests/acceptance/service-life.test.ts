@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdir, stat } from 'node:fs/promises'
+import { mkdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { sizeOfFiles } from '../../src/base/folder-size.ts'
@@ -134,4 +134,19 @@ test('restores refuse what is not empty, and what is not there', async () => {
   assert.match((await restore('99', none)).stderr, /no restorable backup set 99/)
   await assert.rejects(stat(none))
   assert.equal((await restore(set, none)).code, 0)
+})
+
+test('an instance of each installed major can be made, and of no other', async () => {
+  const engine = { Engine: 'PostgreSQL', Category: 'Basic' }
+  const refused = await service.call('CreateDBInstance', { ...engine, EngineVersion: '14' })
+  assert.equal((refused.parsed as Reply)['Code'], 'InvalidEngineVersion.Malformed')
+  assert.match(refused.body, /15, 16, 17, 18/)
+  const words = ['--engine', 'PostgreSQL', '--engine-version', '15', '--category', 'Basic']
+  const old = await service.succeed('instance', 'create', ...words)
+  const [row] = await service.query(old, 'show server_version')
+  assert.match(String(row?.['server_version']), /^15\./)
+  const set = await service.succeed('backup', 'create', old)
+  const target = join(service.folder, 'of-15')
+  await service.succeed('restore', '--backup-id', set, '--target-directory', target)
+  assert.equal(await readFile(join(target, 'PG_VERSION'), 'utf8'), '15\n')
 })
