@@ -131,7 +131,6 @@ test('backups of one database host follow each other, at the rate that the polic
   await service.ask('ModifyBackupPolicy', { DBInstanceId: ID, MaxRate: '0' })
   await service.ask('DeleteDBInstance', { DBInstanceId: local, ReleasedKeepPolicy: 'None' })
 })
-})
 
 /** Percent of the backup that runs; 0 when none does. */
 async function progressOf(id: string): Promise<number> {
