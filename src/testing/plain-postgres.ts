@@ -5,6 +5,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import pg from 'pg'
 import { pause } from '../base/clock.ts'
+import { describeError } from '../base/fault.ts'
 import { Secret } from '../base/secret.ts'
 import { type Endpoint, NO_TLS } from '../engines/engine.ts'
 import { locateBinaries } from '../servers/binaries.ts'
@@ -52,11 +53,13 @@ export class PlainPostgres implements AsyncDisposable {
     if (code !== 0) throw new Error(`initdb ended with ${code}`)
   }
 
+  /** Waits until it answers `ready`: `false` for a primary, `true` for a standby, or a refusal. */
   static async start(
     host: LocalPostgres,
     directory: string,
     version: string,
     settings: Readonly<Record<string, string>> = {},
+    ready = 'false',
   ): Promise<PlainPostgres> {
     const { postgres } = await locateBinaries(version, host.user, join(host.root, 'programs'))
     const port = await freePort()
@@ -73,8 +76,8 @@ export class PlainPostgres implements AsyncDisposable {
     })
     const server = new PlainPostgres(child, port)
     for (let tries = 0; tries < TRIES_MAX && child.exitCode === null; tries += 1) {
-      const answer = await server.ask('select pg_is_in_recovery()').catch(() => null)
-      if (answer === 'false') return server
+      const answer = await server.ask('select pg_is_in_recovery()').catch(describeError)
+      if (answer === ready) return server
       await pause(PAUSE_MS)
     }
     await server[Symbol.asyncDispose]()

@@ -8,6 +8,8 @@ export function serverName({ host, port }: Pick<Endpoint, 'host' | 'port'>): str
 }
 
 export const RAISE_WAL_SENDERS = 'set max_wal_senders = 10, and restart the server'
+/** A base backup and the log beside it. */
+export const WAL_SENDERS_NEEDED = 2
 export const SET_WAL_LEVEL = 'set wal_level = replica, and restart the server'
 
 /** What a server's refusal means for whoever wants to attach it, and what mends it. */
@@ -46,16 +48,25 @@ function bySqlState(sqlState: string, text: string, endpoint: Endpoint): string 
   if (sqlState === '53400') {
     return 'raise max_replication_slots, and restart the server: every slot is in use'
   }
-  if (sqlState === '53300' && /max_wal_senders|standby connections/.test(text)) {
-    return RAISE_WAL_SENDERS
-  }
-  if (sqlState === '53300') return 'raise max_connections, or free some'
+  if (sqlState === '53300') return connectionsAdvice(text, role)
   if (sqlState === '57P03' && /hot standby|not accepting/.test(text)) {
     return 'set hot_standby = on there, or wait until the server accepts connections'
   }
   if (sqlState === '57P03') return 'wait until the server accepts connections'
   if (sqlState === '55000' && text.includes('wal_level')) return SET_WAL_LEVEL
+  if (sqlState === '08P01' && text.includes('startup parameter')) {
+    return 'name the server itself: a connection pool in between carries no replication'
+  }
   return null
+}
+
+function connectionsAdvice(text: string, role: string): string {
+  if (text.includes('for role')) return `ALTER ROLE ${role} CONNECTION LIMIT -1`
+  const walSenders = /max_wal_senders"? \(currently (\d+)\)/.exec(text)?.[1]
+  if (walSenders === undefined) return 'raise max_connections, or free some'
+  // As told of the setting itself, so that it is told once.
+  if (Number(walSenders) < WAL_SENDERS_NEEDED) return RAISE_WAL_SENDERS
+  return `raise max_wal_senders (${walSenders}), and restart the server: all are in use`
 }
 
 /** Why someone is not let in at all: invalid_authorization_specification has many reasons. */
@@ -70,7 +81,8 @@ function admissionAdvice(text: string, { user, database }: Endpoint): string {
       role: user,
       address,
     })
-    return `add to pg_hba.conf, then SELECT pg_reload_conf(): ${line}`
+    const place = text.includes('rejects') ? ', before the line that rejects it' : ''
+    return `add to pg_hba.conf${place}, then SELECT pg_reload_conf(): ${line}`
   }
   if (/certificate/i.test(text)) {
     return `give a client certificate whose common name is ${user} (sslcert, sslkey)`
@@ -84,10 +96,15 @@ function bySystem(error: unknown, text: string): string | null {
   const code = systemCode(error instanceof Error ? error.cause : null)
   if (code === 'ECONNREFUSED') return 'check host and port, and listen_addresses of the server'
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return "check the host's name"
+  // A session had begun, so that it was PostgreSQL.
+  if (text.startsWith('cannot ask') || /lost|closed the connection/.test(text)) {
+    return 'the connection broke off while it was asked: see its log, and try again'
+  }
   if (code === 'EHOSTUNREACH' || code === 'ENETUNREACH') return 'check the network and the firewall'
-  if (/no answer in time|timeout|timed out/i.test(text))
+  if (code === 'ETIMEDOUT' || /no answer in time|timeout|timed out/i.test(text)) {
     return 'check host, port and the firewall in between'
-  if (/SSL connection|unexpected|Connection terminated/i.test(text)) {
+  }
+  if (code === 'ECONNRESET' || /SSL connection|unexpected|Connection terminated/i.test(text)) {
     return 'check the port: what answers there seems not to be PostgreSQL'
   }
   return null

@@ -22,7 +22,7 @@ export function compareServers(source: Source, seen: readonly Seen[]): readonly 
         problem: `it belongs to another cluster: system identifier ${server.systemIdentifier}, not ${expected}`,
         advice: 'name servers of one cluster: standbys made of that very primary',
       })
-    } else if (primary && endpoint.role === 'standby' && server.inRecovery) {
+    } else if (primary && endpoint.role === 'standby' && server.inRecovery && server.monitorRole) {
       problems.push(...judgeFollowing(each, primary))
     }
   }

@@ -1,7 +1,12 @@
 import { pause } from '../../base/clock.ts'
 import { quoteIdentifier } from '../../domain/access.ts'
 import type { Endpoint, Problem } from '../engine.ts'
-import { RAISE_WAL_SENDERS, SET_WAL_LEVEL, serverName } from './inspect-advice.ts'
+import {
+  RAISE_WAL_SENDERS,
+  SET_WAL_LEVEL,
+  serverName,
+  WAL_SENDERS_NEEDED,
+} from './inspect-advice.ts'
 import { type Lsn, parseLsn } from './lsn.ts'
 import { NEWEST_VERSION_NUMBER, OLDEST_VERSION_NUMBER } from './server-facts.ts'
 import { type SqlRow, type SqlSession, withSession } from './sql-session.ts'
@@ -24,7 +29,6 @@ export interface SeenServer {
 }
 
 const SETTINGS = ['wal_level', 'max_wal_senders', 'max_replication_slots', 'full_page_writes']
-const WAL_SENDERS_NEEDED = 2
 const POLL_MS = 200
 const STREAMING_WITHIN_MS = 6000
 
@@ -52,7 +56,9 @@ export async function askServer(
       replicationRole: role?.['replication'] === 't',
       monitorRole: role?.['monitor'] === 't',
     }
-    return { version, versionNumber, ...roles, ...(await settledState(session, signal)) }
+    // Whether a standby streams is told to pg_monitor only.
+    const state = roles.monitorRole ? settledState(session, signal) : askState(session)
+    return { version, versionNumber, ...roles, ...(await state) }
   })
 }
 
@@ -79,8 +85,8 @@ async function askState(session: SqlSession) {
             case when pg_is_in_recovery() then pg_last_wal_receive_lsn()
                  else pg_current_wal_flush_lsn() end::text as position,
             (select status from pg_stat_wal_receiver) as receiver,
-            concat_ws(' ', pg_postmaster_start_time(), current_setting('port'),
-              inet_server_addr()) as identity`,
+            concat_ws(' ', extract(epoch from pg_postmaster_start_time()),
+              current_setting('port')) as identity`,
   )
   return {
     settings,

@@ -30,7 +30,13 @@ export function clientFault(error: unknown, endpoint: Endpoint, doing: string): 
       ...hintFor(code, endpoint),
     })
   }
-  return new Fault('transient', `${where}: ${error.message}`, { cause: error })
+  return new Fault('transient', `${where}: ${wordsOf(error)}`, { cause: error })
+}
+
+/** Of a host with several addresses each is tried, and the error for all of them has no words. */
+function wordsOf(error: Error): string {
+  if (!(error instanceof AggregateError)) return error.message
+  return error.errors.map((one) => (one instanceof Error ? one.message : String(one))).join('; ')
 }
 
 /** Classes of the PostgreSQL manual, "PostgreSQL Error Codes". */

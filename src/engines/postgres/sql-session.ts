@@ -1,4 +1,5 @@
 import type pg from 'pg'
+import { pause } from '../../base/clock.ts'
 import type { Endpoint } from '../engine.ts'
 import { connectClient } from './server-client.ts'
 import { clientFault } from './server-fault.ts'
@@ -12,6 +13,8 @@ export interface SqlSession {
 }
 
 const LOCK_TIMEOUT_MS = 3000
+/** A server that stops between its last answer and the goodbye would hold us up for good. */
+const GOODBYE_MS = 3000
 
 const AS_TEXT = {
   getTypeParser: () => (value: unknown) => value,
@@ -37,7 +40,7 @@ export async function withSession<T>(
       options: '-c default_transaction_read_only=on',
       types: AS_TEXT,
     },
-    'cannot ask',
+    'cannot connect',
     signal,
   )
   try {
@@ -49,7 +52,14 @@ export async function withSession<T>(
     throw clientFault(error, endpoint, 'cannot ask')
   } finally {
     // What matters has been answered; a connection that cannot be closed in order is lost anyway.
-    if (!stream.destroyed) await client.end().catch(() => undefined)
+    if (!stream.destroyed) await sayGoodbye(client)
     cut()
   }
+}
+
+async function sayGoodbye(client: pg.Client): Promise<void> {
+  const waiting = new AbortController()
+  const ended = client.end().catch(() => undefined)
+  await Promise.race([ended, pause(GOODBYE_MS, waiting.signal)])
+  waiting.abort()
 }

@@ -38,7 +38,7 @@ const UNTRUSTED =
   /^(DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_VERIFY_LEAF_SIGNATURE|UNABLE_TO_GET_ISSUER_CERT(_LOCALLY)?|CERT_SIGNATURE_FAILURE|INVALID_CA|CERT_UNTRUSTED)$/
 const OUT_OF_TIME = /^CERT_(HAS_EXPIRED|NOT_YET_VALID)$/
 const CLIENT_REFUSED =
-  /ALERT_(CERTIFICATE_REQUIRED|UNKNOWN_CA|BAD_CERTIFICATE|HANDSHAKE_FAILURE|CERTIFICATE_(EXPIRED|UNKNOWN))/
+  /ALERT_(CERTIFICATE_REQUIRED|UNKNOWN_CA|BAD_CERTIFICATE|HANDSHAKE_FAILURE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_(EXPIRED|REVOKED|UNKNOWN))/
 
 /** A failure of TLS as a Fault that names the setting; null when it was none. */
 export function tlsFault(error: unknown, { host, tls }: Endpoint, where: string): Fault | null {
@@ -72,6 +72,12 @@ export function tlsFault(error: unknown, { host, tls }: Endpoint, where: string)
     return fault(
       'the server does not take the client certificate',
       'give one that its ssl_ca_file has signed (sslcert, sslkey)',
+    )
+  }
+  if (code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_')) {
+    return fault(
+      `TLS failed: ${message}`,
+      'compare ssl_min_protocol_version, ssl_max_protocol_version and ssl_ciphers there',
     )
   }
   return null
