@@ -33,7 +33,8 @@ after(async () => {
 /** Resident bytes of a process: now, or the most there were since they were last reset. */
 async function residentBytes(pid: number, field: 'VmRSS' | 'VmHWM'): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8')
-  return Number(new RegExp(`${field}:\\s+(\\d+) kB`).exec(status)?.[1]) * 1024
+  // A process that has just ended has no memory any more.
+  return Number(new RegExp(`${field}:\\s+(\\d+) kB`).exec(status)?.[1] ?? 0) * 1024
 }
 
 test('a backup of a database larger than that stays within 512 MiB above the idle service', async () => {

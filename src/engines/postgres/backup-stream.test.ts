@@ -149,7 +149,6 @@ describe('a spread checkpoint', () => {
     await ask(primaryPlan, "alter system set checkpoint_timeout = '30s'", 'select pg_reload_conf()')
     await until(primaryPlan, 'show checkpoint_timeout', '30s')
     await ask(primaryPlan, 'update large set n = n + 1')
-    const requested = `select num_requested from pg_stat_checkpointer`
     const limits = { beginMs: HOUR_MS, silenceMs: 2000 }
     const opening = open(primaryPlan, { checkpoint: 'spread' }, limits)
     await until(
@@ -157,15 +156,11 @@ describe('a spread checkpoint', () => {
       `select phase from pg_stat_progress_basebackup`,
       'waiting for checkpoint to finish',
     )
-    const before = await ask(primaryPlan, requested)
     await pause(4000)
-    assert.equal(
-      await ask(primaryPlan, `select phase from pg_stat_progress_basebackup`),
-      'waiting for checkpoint to finish',
-    )
-    assert.equal(await ask(primaryPlan, requested), before)
+    const phase = await ask(primaryPlan, `select phase from pg_stat_progress_basebackup`)
     await ask(primaryPlan, 'checkpoint')
     await using stream = await opening
+    assert.equal(phase, 'waiting for checkpoint to finish')
     assert.ok((await readAll(stream)) > 40_000_000)
     await stream.finish(signal)
     await ask(primaryPlan, 'alter system reset checkpoint_timeout', 'select pg_reload_conf()')
