@@ -108,7 +108,8 @@ function parseHeader(text: string): RepositoryHeader {
   }
   const { formatVersion, chunkBytes, cipher, repositoryId, hashKey } = header
   if (formatVersion !== HEADER_VERSION || chunkBytes !== CHUNK_BYTES || cipher !== 'none') {
-    throw new Fault('unfit', `this version cannot read the repository (${formatVersion})`, {
+    const found = `format ${formatVersion}, chunks of ${chunkBytes} bytes, cipher ${cipher}`
+    throw new Fault('unfit', `this version cannot read the repository (${found})`, {
       hint: 'use the version of Holdfast that made it, or a newer one',
     })
   }
