@@ -15,8 +15,11 @@ export interface IssuedCertificate {
 /** A private authority, made with `openssl` in a folder of a test. */
 export interface Authority {
   readonly certificateFile: string
-  /** `names` as in `subjectAltName`, such as `DNS:localhost,IP:127.0.0.1`. */
-  issue(file: string, names: string): Promise<IssuedCertificate>
+  /**
+   * `names` as in `subjectAltName`, such as `DNS:localhost,IP:127.0.0.1`. The common name is `file`.
+   * With less than one day the certificate has expired.
+   */
+  issue(file: string, names: string, days?: number): Promise<IssuedCertificate>
 }
 
 const NEW_KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
@@ -28,7 +31,7 @@ export async function createAuthority(folder: string, name: string): Promise<Aut
     ...['req', '-x509', ...NEW_KEY, '-keyout', caKey, '-out', certificateFile],
     ...['-days', '2', '-subj', `/CN=${name}`, '-addext', 'basicConstraints=critical,CA:TRUE'],
   ])
-  const issue = async (file: string, names: string): Promise<IssuedCertificate> => {
+  const issue = async (file: string, names: string, days = 2): Promise<IssuedCertificate> => {
     const issued = join(folder, `${file}.pem`)
     const keyFile = join(folder, `${file}-key.pem`)
     const request = join(folder, `${file}.csr`)
@@ -39,7 +42,7 @@ export async function createAuthority(folder: string, name: string): Promise<Aut
     ])
     await run('openssl', [
       ...['x509', '-req', '-in', request, '-CA', certificateFile, '-CAkey', caKey],
-      ...['-CAcreateserial', '-days', '2', '-extfile', extensions, '-out', issued],
+      ...['-CAcreateserial', '-days', String(days), '-extfile', extensions, '-out', issued],
     ])
     await chmod(keyFile, 0o600)
     return { certificateFile: issued, keyFile }
