@@ -49,14 +49,22 @@ export async function attachedServersOf(
   return rows
 }
 
-/** `node` is the primary from now on, on that timeline, and the one before a standby. */
+/**
+ * `node` is the primary from now on, and the one before a standby. False, and nothing is changed, when
+ * the instance was last seen on that timeline or a later one: then `node` is a primary of the past.
+ */
 export async function movePrimary(
   tx: Transaction,
   instanceId: InstanceId,
   node: string,
   timeline: number,
-): Promise<void> {
+): Promise<boolean> {
   const db = sqlOf(tx)
+  const { rows } = await sql`
+    update instance set timeline = ${timeline}
+    where instance_id = ${instanceId} and status in ('Running', 'Stopped')
+      and (timeline is null or timeline < ${timeline}) returning 1`.execute(db)
+  if (rows.length === 0) return false
   // In this order: an instance has one primary at any moment.
   await sql`
     update attached_server set role = 'standby'
@@ -64,7 +72,16 @@ export async function movePrimary(
   await sql`
     update attached_server set role = 'primary'
     where instance_id = ${instanceId} and node = ${node}`.execute(db)
-  await sql`update instance set timeline = ${timeline} where instance_id = ${instanceId}`.execute(
-    db,
-  )
+  return true
+}
+
+/** The recorded primary itself is on a later timeline than it was last seen on. */
+export async function noteTimeline(
+  tx: Transaction,
+  instanceId: InstanceId,
+  timeline: number,
+): Promise<void> {
+  await sql`
+    update instance set timeline = ${timeline}
+    where instance_id = ${instanceId} and timeline < ${timeline}`.execute(sqlOf(tx))
 }

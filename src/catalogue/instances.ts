@@ -34,7 +34,7 @@ const COLUMNS = sql`instance_id as id, engine, engine_version as "engineVersion"
   data_retention_days as "dataRetentionDays", log_enabled as "logEnabled",
   log_retention_days as "logRetentionDays", preferred_time as "preferredTime",
   preferred_period as "preferredPeriod", origin, master_instance_id as "masterId",
-  system_identifier as "systemIdentifier", deletion_protection as "deletionProtection",
+  system_identifier as "systemIdentifier", timeline, deletion_protection as "deletionProtection",
   released_keep_policy as "releasedKeepPolicy", max_rate_kib as "maxRateKib"`
 
 export interface NewInstance {
@@ -160,6 +160,7 @@ function fromRow(row: Row): InstanceWithPolicy {
       origin: row.origin,
       masterId: row.masterId,
       systemIdentifier: row.systemIdentifier,
+      timeline: row.timeline,
       deletionProtection: row.deletionProtection,
       createdAt: row.createdAt,
     },

@@ -20,6 +20,7 @@ const INSTANCE: Instance = {
   origin: 'local',
   masterId: null,
   systemIdentifier: null,
+  timeline: null,
   deletionProtection: false,
   createdAt: NOW,
 }

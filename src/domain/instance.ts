@@ -26,6 +26,8 @@ export interface Instance {
   readonly masterId: InstanceId | null
   /** The cluster that an attached instance's servers belong to, 64 bits in decimal. */
   readonly systemIdentifier: string | null
+  /** The timeline that its primary was last seen on; null as long as nobody has looked. */
+  readonly timeline: number | null
   /** Deleting the instance is refused while it is on. */
   readonly deletionProtection: boolean
   readonly createdAt: Instant

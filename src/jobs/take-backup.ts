@@ -121,7 +121,11 @@ async function writeSet(set: NewSet, pace: Pace, run: Run, parts: WorkerParts): 
     await runHolding(
       parts.catalogue,
       hostsOf(source),
-      (signal) => copySet(set, source, options, { ...run, signal }, parts),
+      async (signal) => {
+        // The wait may have been long, and the primary may have moved meanwhile.
+        const present = await parts.sourceOf(run.instanceId)
+        return copySet(set, present, options, { ...run, signal }, parts)
+      },
       (lease) => run.report(`waiting for ${lease}`),
       run.signal,
     )
@@ -130,10 +134,12 @@ async function writeSet(set: NewSet, pace: Pace, run: Run, parts: WorkerParts): 
   }
 }
 
-/** One backup at a time for each database host, however many instances are on it. */
+/** One backup at a time for each database host, which is known by the name it was attached by. */
 function hostsOf({ endpoints }: Source): readonly string[] {
   const loopback = /^(\/.*|localhost|::1|127\..*)$/
-  return endpoints.map(({ host }) => `backup of ${loopback.test(host) ? 'localhost' : host}`)
+  return endpoints.map(
+    ({ host }) => `backup of ${loopback.test(host) ? 'localhost' : host.toLowerCase()}`,
+  )
 }
 
 async function copySet(

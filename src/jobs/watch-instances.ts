@@ -2,7 +2,7 @@ import { pause } from '../base/clock.ts'
 import { describeError } from '../base/fault.ts'
 import type { InstanceId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
-import { movePrimary } from '../catalogue/attached-servers.ts'
+import { movePrimary, noteTimeline } from '../catalogue/attached-servers.ts'
 import { recordEvent } from '../catalogue/events.ts'
 import { listInstances, lockLiveInstance, setInstanceStatus } from '../catalogue/instances.ts'
 import type { Instance, InstanceStatus } from '../domain/instance.ts'
@@ -41,13 +41,30 @@ export async function watchInstances(
     const next = await Promise.all(
       watched.map(async (instance) => {
         const before = seen.get(instance.id) ?? NOTHING_SEEN
-        return [instance.id, await watchOne(parts, log, instance, before, signal)] as const
+        return [instance.id, await watchSafely(parts, log, instance, before, signal)] as const
       }),
     )
     seen = new Map(next)
     await pause(WATCH_MS, signal).catch(() => {
       // Stopping: the loop's condition ends it.
     })
+  }
+}
+
+/** What goes wrong with one instance must not end the round of the others. */
+async function watchSafely(
+  parts: WorkerParts,
+  log: Logger,
+  instance: Instance,
+  before: Seen,
+  signal: AbortSignal,
+): Promise<Seen> {
+  try {
+    return await watchOne(parts, log, instance, before, signal)
+  } catch (error) {
+    signal.throwIfAborted()
+    log.error('watching failed', { instanceId: instance.id, error: describeError(error) })
+    return before
   }
 }
 
@@ -64,14 +81,30 @@ async function watchOne(
     const told = { instanceId: instance.id, findings: findings || 'as it should be' }
     log.warn('instance probed', told)
   }
+  await keepTimeline(parts, instance, probed)
   await noteProbe(parts.catalogue, instance, probed, log)
-  const moved = await follow(parts, log, instance, probed)
-  const runs = moved || isRunning(instance, probed)
-  const failures = runs ? 0 : before.failures + 1
+  const failed = isRunning(instance, probed) ? 0 : before.failures + 1
+  const moved = failed >= FAILURES_TO_STOP && (await follow(parts, log, instance, probed))
+  const runs = moved || failed === 0
+  const failures = runs ? 0 : failed
   if (runs) await changeStatus(parts, log, instance, 'Running', findings)
   else if (failures >= FAILURES_TO_STOP)
     await changeStatus(parts, log, instance, 'Stopped', findings)
   return { failures, findings }
+}
+
+/** Failovers that came and went while nobody looked count too: later claims are held to them. */
+async function keepTimeline(
+  { catalogue }: WorkerParts,
+  { id, timeline, masterId }: Instance,
+  { running, primary }: ProbeResult,
+): Promise<void> {
+  if (!running || primary === null || masterId !== null || timeline === null) return
+  if (primary.timeline <= timeline) return
+  await catalogue.transaction(async (tx) => {
+    await lockLiveInstance(tx, id)
+    await noteTimeline(tx, id, primary.timeline)
+  })
 }
 
 /** A follower runs when it can be read from: its one server is a standby of a primary that runs. */
@@ -80,8 +113,8 @@ function isRunning({ masterId }: Instance, { running, findings }: ProbeResult): 
 }
 
 /**
- * The primary is another server of the instance now: from here on backups, probes and addresses go
- * by that. Roles of local servers are this service's own doing, and followers have no primary.
+ * The primary is another server of the instance now, on a later timeline: from here on backups, probes
+ * and addresses go by that. Roles of local servers are this service's own doing, and followers have no primary.
  */
 async function follow(
   { catalogue }: WorkerParts,
@@ -90,13 +123,14 @@ async function follow(
   { running, primary }: ProbeResult,
 ): Promise<boolean> {
   if (running || primary === null || origin !== 'attached' || masterId !== null) return false
-  await catalogue.transaction(async (tx) => {
+  const moved = await catalogue.transaction(async (tx) => {
     await lockLiveInstance(tx, id)
-    await movePrimary(tx, id, primary.node, primary.timeline)
+    if (!(await movePrimary(tx, id, primary.node, primary.timeline))) return false
     await recordEvent(tx, { kind: 'primary-moved', instanceId: id, details: { ...primary } })
+    return true
   })
-  log.warn('primary moved', { instanceId: id, ...primary })
-  return true
+  if (moved) log.warn('primary moved', { instanceId: id, ...primary })
+  return moved
 }
 
 async function changeStatus(

@@ -6,7 +6,7 @@ import { Secret } from '../base/secret.ts'
 import { beginAttachTask } from '../catalogue/attach-tasks.ts'
 import { insertAttachedServer } from '../catalogue/attached-servers.ts'
 import type { Transaction } from '../catalogue/database.ts'
-import { findInstance, insertInstance } from '../catalogue/instances.ts'
+import { insertInstance, lockLiveInstance } from '../catalogue/instances.ts'
 import type { ServerProblem } from '../domain/attaching.ts'
 import { defineOperation } from '../wire/operation.ts'
 import { choice, flag, text, wholeNumber } from '../wire/parameters.ts'
@@ -63,6 +63,7 @@ export const AttachDBInstance = defineOperation(
       'InvalidEngine.Malformed': {},
       InvalidParameter: {},
       'InvalidDBInstanceName.NotFound': {},
+      IncorrectDBInstanceState: {},
       'InvalidDBInstanceId.Duplicate': {},
     },
   },
@@ -87,9 +88,15 @@ export const AttachDBInstance = defineOperation(
     const id = (DBInstanceId ?? newInstanceId()) as InstanceId
     await catalogue.transaction(async (tx) => {
       const master =
-        MasterDBInstanceId === undefined ? null : await findInstance(tx, MasterDBInstanceId)
+        MasterDBInstanceId === undefined ? null : await lockLiveInstance(tx, MasterDBInstanceId)
       if (MasterDBInstanceId !== undefined && master?.instance.type !== 'Primary') {
         throw refuse('InvalidDBInstanceName.NotFound', `no primary instance ${MasterDBInstanceId}`)
+      }
+      if (master && master.instance.status !== 'Running') {
+        throw refuse(
+          'IncorrectDBInstanceState',
+          `${MasterDBInstanceId} is ${master.instance.status}`,
+        )
       }
       const made = await insertInstance(tx, {
         id,

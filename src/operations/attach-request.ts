@@ -19,12 +19,21 @@ export interface ServerToAttach extends ServerAddress {
   readonly sslMode: SslMode
 }
 
+/** Each is asked every ten seconds. */
+const STANDBYS_MAX = 16
+
 /** Every server of the request, or everything that is wrong with it. */
 export function readServers(
   input: AttachInput,
 ): readonly ServerToAttach[] | { readonly problems: readonly ServerProblem[] } {
   const standbys = (input.StandbyUrls ?? '').split(/\s+/).filter((url) => url !== '')
   const problems: ServerProblem[] = certificateProblems(input)
+  if (standbys.length > STANDBYS_MAX) {
+    const problem = `${standbys.length} standbys are named`
+    return {
+      problems: [{ server: 'StandbyUrls', problem, advice: `name at most ${STANDBYS_MAX}` }],
+    }
+  }
   const servers: ServerToAttach[] = []
   for (const [index, url] of [input.PrimaryUrl, ...standbys].entries()) {
     const role = index === 0 ? 'primary' : 'standby'

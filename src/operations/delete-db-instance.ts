@@ -81,7 +81,8 @@ export const DeleteDBInstance = defineOperation(
           {
             kind: 'remove-instance',
             instanceId: instance.id,
-            parameters: { keep: keep ?? 'None', accessKeyId, address },
+            // Nobody has chosen, and there is no set yet: one that comes meanwhile is kept.
+            parameters: { keep: keep ?? 'All', accessKeyId, address },
             requestId,
           },
           now,

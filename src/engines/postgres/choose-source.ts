@@ -117,18 +117,19 @@ export async function primaryFacts(session: SqlSession): Promise<PrimaryFacts> {
   }
 }
 
-/** Null when the standby can be read from, else why it cannot. */
+/** Null when the standby can be read from, else why it cannot. `catchUpMs` null: lag does not count. */
 export async function judgeStandby(
   endpoint: Endpoint,
   primary: PrimaryFacts,
   signal: AbortSignal,
-  catchUpMs: number = CATCH_UP_MS,
+  catchUpMs: number | null = CATCH_UP_MS,
 ): Promise<string | null> {
   try {
     return await withSession(endpoint, ASK_TIMEOUT_MS, signal, async (session) => {
       const obstacle = await standbyObstacle(session, primary)
       if (obstacle !== null) return `standby ${endpoint.node}: ${obstacle}`
-      if (await catchesUp(session, primary.flushed, catchUpMs, signal)) return null
+      if (catchUpMs === null || (await catchesUp(session, primary.flushed, catchUpMs, signal)))
+        return null
       return `standby ${endpoint.node}: has not replayed what the primary had written`
     })
   } catch (error) {

@@ -4,7 +4,6 @@ import { judgeStandby, type PrimaryFacts, primaryFacts, primaryOf } from './choo
 import { withSession } from './sql-session.ts'
 
 const ANSWER_MS = 3000
-const STANDBY_LAG_MS = 1000
 
 /**
  * Running = the recorded primary answers SQL within three seconds, is not in recovery, and belongs to
@@ -20,7 +19,8 @@ export async function probePostgres(source: Source, signal: AbortSignal): Promis
     return { running: false, ...judgeClaims(others, claims, `primary ${endpoint.node}: ${asked}`) }
   }
   const findings = await Promise.all(
-    others.map((standby) => judgeStandby(standby, asked, signal, STANDBY_LAG_MS)),
+    // A standby that lags is no lost one: whether it has caught up matters to a backup alone.
+    others.map((standby) => judgeStandby(standby, asked, signal, null)),
   )
   return {
     running: true,

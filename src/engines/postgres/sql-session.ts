@@ -12,6 +12,7 @@ export interface SqlSession {
   query(text: string, values?: readonly unknown[]): Promise<readonly SqlRow[]>
 }
 
+const CONNECT_TIMEOUT_MS = 10_000
 const LOCK_TIMEOUT_MS = 3000
 /** A server that stops between its last answer and the goodbye would hold us up for good. */
 const GOODBYE_MS = 3000
@@ -32,7 +33,7 @@ export async function withSession<T>(
     {
       database: endpoint.database,
       application_name: 'holdfast',
-      connectionTimeoutMillis: timeoutMs,
+      connectionTimeoutMillis: Math.min(timeoutMs, CONNECT_TIMEOUT_MS),
       query_timeout: timeoutMs,
       statement_timeout: timeoutMs,
       lock_timeout: LOCK_TIMEOUT_MS,

@@ -1,4 +1,9 @@
-import { type ConnectionOptions, checkServerIdentity, createSecureContext } from 'node:tls'
+import {
+  type ConnectionOptions,
+  checkServerIdentity,
+  createSecureContext,
+  getCACertificates,
+} from 'node:tls'
 import { Fault, systemCode } from '../../base/fault.ts'
 import type { Endpoint } from '../engine.ts'
 
@@ -13,13 +18,18 @@ export function tlsOptions({ host, tls }: Endpoint): ConnectionOptions | null {
   const checked = mode.startsWith('verify') || (mode === 'require' && rootCertificate !== null)
   const options: ConnectionOptions = {
     rejectUnauthorized: checked,
-    ...(rootCertificate === null ? {} : { ca: rootCertificate }),
+    ...(checked ? { ca: rootCertificate ?? trustedHere() } : {}),
     ...(client === null ? {} : { cert: client.certificate, key: client.key.reveal() }),
     checkServerIdentity: (_name, certificate) =>
       mode === 'verify-full' ? checkServerIdentity(host, certificate) : undefined,
   }
   requireReadable(options)
   return options
+}
+
+/** What Node brings, and what the administrator of this host has added. */
+function trustedHere(): string[] {
+  return [...getCACertificates('default'), ...getCACertificates('system')]
 }
 
 /** A certificate and a key that do not fit together are told before anyone is connected to. */
