@@ -59,6 +59,47 @@ describe('the folders of a restore with tablespaces', () => {
     assert.deepEqual(await readdir(space), [MARKER])
   })
 
+  it('are taken over from a restore that was killed while it took its marks off', async () => {
+    await using folder = await temporaryFolder('targets')
+    const main = join(folder.path, 'main')
+    const space = join(folder.path, 'space')
+    const claim = async (directory: string): Promise<RestoreTarget> => {
+      const target = await claimTarget(directory, 'killed', dead)
+      const killed = () => Promise.reject(new Error('killed'))
+      return directory === main ? { ...target, finish: killed } : target
+    }
+    const killed = await claimTargets(main, [space], 0, claim)
+    await writeFile(join(space, 'whole'), 'x')
+    await assert.rejects(killed.finish(), /killed/)
+    assert.deepEqual(await readdir(space), ['whole'])
+    await using _ = await claimTargets(main, [space], 0, claimer('next'))
+    assert.deepEqual(await readdir(space), [MARKER])
+  })
+
+  it('are left alone when they hold what no restore put there', async () => {
+    await using folder = await temporaryFolder('targets')
+    const main = join(folder.path, 'main')
+    const space = join(folder.path, 'space')
+    await mkdir(space)
+    await writeFile(join(space, 'precious'), 'x')
+    await mkdir(main)
+    await writeFile(join(main, MARKER), 'killed before it claimed the other')
+    await assert.rejects(claimTargets(main, [space], 0, claimer('next')), /not empty/)
+    assert.deepEqual(await readdir(space), ['precious'])
+  })
+
+  it('are recognised when a takeover was killed while it emptied them', async () => {
+    await using folder = await temporaryFolder('targets')
+    const main = join(folder.path, 'main')
+    await mkdir(main)
+    await writeFile(join(main, `${MARKER}.killed`), 'earlier')
+    await writeFile(join(main, 'half'), 'x')
+    const lives = async (holder: string) => holder === 'killed'
+    await assert.rejects(claimTarget(main, 'next', lives), /another restore is filling/)
+    await using _ = await claimTarget(main, 'next', dead)
+    assert.deepEqual(await readdir(main), [MARKER])
+  })
+
   it('keep their mark on the main one while any other has not been finished', async () => {
     await using folder = await temporaryFolder('targets')
     const main = join(folder.path, 'main')

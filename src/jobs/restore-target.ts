@@ -11,9 +11,8 @@ import {
   writeFile,
 } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { syncDirectory } from '../base/durable-file.ts'
+import { replaceFile, syncDirectory } from '../base/durable-file.ts'
 import { Fault, fileFault, systemCode } from '../base/fault.ts'
-import { randomName } from '../base/ids.ts'
 
 /**
  * In a folder that a restore fills, until it is done; holds the name under which that restore pins
@@ -42,7 +41,7 @@ export async function claimTarget(
   let made: string | null = null
   try {
     made = await makeFolder(directory)
-    await takeOver(directory, lives)
+    await takeOver(directory, holder, lives)
     await writeFile(join(directory, MARKER), holder, { flag: 'wx', mode: 0o600 })
   } catch (error) {
     if (made !== null) await removeFolders(directory, made)
@@ -83,6 +82,7 @@ export async function claimTargets(
   contentBytes: number,
   claim: (directory: string) => Promise<RestoreTarget>,
 ): Promise<RestoreTarget> {
+  await markAgain(directory, tablespaces)
   await using stack = new AsyncDisposableStack()
   const main = stack.use(await claim(directory))
   const others: RestoreTarget[] = []
@@ -96,10 +96,29 @@ export async function claimTargets(
   const claimed = stack.move()
   return {
     finish: async () => {
+      const [holder = ''] = (await readMarker(directory)) ?? []
+      const marker = [holder, ...tablespaces].join('\n')
+      if (others.length > 0) await replaceFile(join(directory, MARKER), marker, 0o600, null)
       for (const target of others) await target.finish()
       await main.finish()
     },
     [Symbol.asyncDispose]: () => claimed.disposeAsync(),
+  }
+}
+
+/**
+ * A restore that was killed while it took the marks off again had filled these tablespaces: they get
+ * its mark back, and are claimed like everything else that it left.
+ */
+async function markAgain(directory: string, tablespaces: readonly string[]): Promise<void> {
+  const [holder, ...finished] = (await readMarker(directory)) ?? []
+  for (const tablespace of tablespaces.filter((each) => finished.includes(each))) {
+    try {
+      await writeFile(join(tablespace, MARKER), holder ?? '', { flag: 'wx', mode: 0o600 })
+    } catch (error) {
+      // Not reached by then, or gone since.
+      if (!['EEXIST', 'ENOENT'].includes(systemCode(error) ?? '')) throw error
+    }
   }
 }
 
@@ -132,21 +151,40 @@ async function removeFolders(directory: string, outermost: string): Promise<void
 
 async function takeOver(
   directory: string,
+  holder: string,
   lives: (holder: string) => Promise<boolean>,
 ): Promise<void> {
-  const holder = await readHolder(directory)
-  if (holder === null) return requireEmpty(directory)
-  if (await lives(holder)) {
+  await resumeTakeOver(directory, lives)
+  const before = await readHolder(directory)
+  if (before === null) return requireEmpty(directory)
+  if (await lives(before)) {
     throw new Fault('exists', `another restore is filling ${directory}`)
   }
   // Of two that take over at once one renames the marker; the other finds it gone.
-  const stale = join(directory, `${MARKER}.${randomName(8)}`)
+  const stale = join(directory, `${MARKER}.${holder}`)
   await rename(join(directory, MARKER), stale)
   for (const name of await readdir(directory)) {
     const path = join(directory, name)
     if (path !== stale) await rm(path, { recursive: true, force: true })
   }
   await rm(stale)
+}
+
+/** A takeover that was killed while it emptied the folder: its mark carries its own name. */
+async function resumeTakeOver(
+  directory: string,
+  lives: (holder: string) => Promise<boolean>,
+): Promise<void> {
+  const prefix = `${MARKER}.`
+  const name = (await readdir(directory)).find(
+    // A draft of the mark itself is no mark.
+    (each) => each.startsWith(prefix) && !each.endsWith('.draft'),
+  )
+  if (name === undefined) return
+  if (await lives(name.slice(prefix.length))) {
+    throw new Fault('exists', `another restore is filling ${directory}`)
+  }
+  await rename(join(directory, name), join(directory, MARKER))
 }
 
 async function requireEmpty(directory: string): Promise<void> {
@@ -183,10 +221,15 @@ async function empty(directory: string): Promise<void> {
 }
 
 async function readHolder(directory: string): Promise<string | null> {
+  return (await readMarker(directory))?.[0] ?? null
+}
+
+/** The holder, then the tablespaces that have lost or are losing their own marks. */
+async function readMarker(directory: string): Promise<readonly string[] | null> {
   try {
-    return await readFile(join(directory, MARKER), 'utf8')
+    return (await readFile(join(directory, MARKER), 'utf8')).split('\n')
   } catch (error) {
-    if (systemCode(error) === 'ENOENT') return null
+    if (['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')) return null
     throw error
   }
 }
