@@ -81,7 +81,11 @@ test('an installation has exactly the versions that package-lock.json names', as
   const read = async (file: string) => JSON.parse(await readFile(file, 'utf8')) as Lock
   const locked = await read(join(CHECKOUT, 'package-lock.json'))
   const installed = await read(join(folder, 'empty/node_modules/.package-lock.json'))
-  const names = Object.keys(installed.packages).filter((name) => name !== 'node_modules/holdfast')
+  // npm chooses optional peers before it reads a package's lock. Those are packages for another
+  // runtime (Bare), which nothing loads on Node.js.
+  const names = Object.keys(installed.packages).filter(
+    (name) => name !== 'node_modules/holdfast' && !name.startsWith('node_modules/bare-'),
+  )
   assert.ok(names.length > 20)
   for (const name of names) {
     assert.equal(installed.packages[name]?.version, locked.packages[name]?.version, name)
