@@ -25,13 +25,16 @@ export function readServerUrl(url: string): ServerAddress | { readonly problems:
   }
   const problems: string[] = []
   const host = decode(parsed.hostname.replace(/^\[(.*)\]$/, '$1'))
-  if (!host) problems.push('it names no host')
-  else if (host.includes(',')) problems.push('it names several hosts: give one URL for each server')
+  if (host === '') problems.push('it names no host')
+  else if (host?.includes(','))
+    problems.push('it names several hosts: give one URL for each server')
   const user = decode(parsed.username)
-  if (!user) problems.push('it names no user')
+  if (user === '') problems.push('it names no user')
   const database = decode(parsed.pathname.replace(/^\//, ''))
   const password = decode(parsed.password)
-  if (database === null || password === null) problems.push('it is not percent-encoded UTF-8')
+  if ([host, user, database, password].includes(null)) {
+    problems.push('it is not percent-encoded UTF-8, or holds a zero byte')
+  }
   const sslMode = readOptions(parsed.searchParams, problems)
   if (problems.length > 0) return { problems }
   return {
@@ -66,7 +69,9 @@ function readOptions(options: URLSearchParams, problems: string[]): SslMode | nu
 
 function decode(text: string): string | null {
   try {
-    return decodeURIComponent(text)
+    const decoded = decodeURIComponent(text)
+    // No name of a server can hold a zero byte, and the catalogue cannot either.
+    return decoded.includes('\0') ? null : decoded
   } catch {
     return null // Its caller says what is wrong with it.
   }
