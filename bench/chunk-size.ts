@@ -53,9 +53,8 @@ async function runWorkload(
   const { address, snapshot } = await startServer(postgres)
   const rows = await loadCustomers(address, sizeBytes)
   await using stack = new AsyncDisposableStack()
-  const hook = new URL('./with-chunk-bytes.ts', import.meta.url)
   const tried = SIZES.map((chunkBytes) => ({
-    program: stack.use(new StoreProcess([`--import=${hook.href}?${chunkBytes}`])),
+    program: stack.use(new StoreProcess(chunkBytes)),
     outcome: newOutcome(chunkBytes),
   }))
   const taken = join(folder.path, 'set')

@@ -9,10 +9,11 @@ type Answer = Exclude<StoreReply, { readonly failure: string }>
 export class StoreProcess implements AsyncDisposable {
   readonly #child: ChildProcess
 
-  /** `nodeOptions`: for Node itself, before the program. */
-  constructor(nodeOptions: readonly string[] = []) {
+  /** `chunkBytes`: what its repository is made with, where it is not what a new one has. */
+  constructor(chunkBytes?: number) {
     const program = fileURLToPath(new URL('./store-program.ts', import.meta.url))
-    this.#child = fork(program, { execArgv: [...nodeOptions], stdio: 'inherit' })
+    const given = chunkBytes === undefined ? [] : [`--chunk-bytes=${chunkBytes}`]
+    this.#child = fork(program, given, { execArgv: [], stdio: 'inherit' })
   }
 
   async ask(request: StoreRequest): Promise<Answer> {

@@ -1,5 +1,6 @@
 import { mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
+import { parseArgs } from 'node:util'
 import { Secret } from '../src/base/secret.ts'
 import { writeTree } from '../src/base/tree-writer.ts'
 import { NO_TLS } from '../src/engines/engine.ts'
@@ -134,7 +135,10 @@ async function answer(
 }
 
 async function main(): Promise<void> {
-  await using opened = await openTestRepository()
+  const { values } = parseArgs({ options: { 'chunk-bytes': { type: 'string' } } })
+  const given = values['chunk-bytes']
+  const chunkBytes = given === undefined ? given : Number(given)
+  await using opened = await openTestRepository({ chunkBytes })
   await using postgres = await LocalPostgres.create()
   const series = new KeptSeries(opened)
   const { promise: stopped, resolve: stop } = Promise.withResolvers<void>()

@@ -16,8 +16,7 @@ export async function* auditSet(
   set: StoredSet,
   signal: AbortSignal,
 ): AsyncIterable<UsedChunk> {
-  const { storage, loader, repositoryId } = stores
-  const tree = await openStoredTree(storage, loader, repositoryId, set, signal)
+  const tree = await openStoredTree(stores, set, signal)
   for (const piece of tree.manifest.list) yield used(piece.ref)
   for await (const entry of tree.entries(signal)) {
     if (entry.kind !== 'file') continue

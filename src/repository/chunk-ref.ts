@@ -16,8 +16,6 @@ export interface ChunkAtPlace {
   readonly rawBytes: number
 }
 
-/** Files are cut at multiples of this; no chunk of any kind is longer. */
-export const CHUNK_BYTES = 16 * 1024
 export const HASH_BYTES = 20
 export const REF_BYTES = 32
 

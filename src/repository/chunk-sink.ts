@@ -3,16 +3,17 @@ import { chunkCost } from './chunk-ref.ts'
 import type { CodecBatch } from './codec-batch.ts'
 import {
   addRaw,
+  BATCH_CHUNKS_MAX,
   batchBytes,
   batchHasRoom,
   clearedBatch,
   emptyBatch,
   readRow,
 } from './codec-batch.ts'
-import type { CodecPool } from './codec-pool.ts'
 import type { FinishedPack, OpenPacks } from './open-packs.ts'
 import type { PackKind } from './pack-format.ts'
 import type { Retirements } from './retirements.ts'
+import type { Stores } from './stores.ts'
 
 /** A chunk of the new set. */
 interface NewChunk {
@@ -26,6 +27,8 @@ interface NewChunk {
 
 /** Takes chunks, reuses or stores each, and tells where it is. */
 export interface ChunkSink {
+  /** What contents are cut at. */
+  readonly chunkBytes: number
   /** Copies the bytes; waits while too much is under way. */
   put(chunk: NewChunk): Promise<void>
   /** Resolves when every chunk put so far is settled. */
@@ -47,8 +50,7 @@ interface Draft {
 const BATCHES_MAX = 4
 
 export function createChunkSink(
-  codec: CodecPool,
-  hashKey: Uint8Array,
+  { codec, hashKey, chunkBytes }: Pick<Stores, 'codec' | 'hashKey' | 'chunkBytes'>,
   packs: OpenPacks,
   retirements: Retirements,
   signal: AbortSignal,
@@ -94,9 +96,10 @@ export function createChunkSink(
   }
 
   return {
+    chunkBytes,
     async put({ kind, bytes, before, settled }) {
       if (draft && !batchHasRoom(draft.batch, bytes.length)) await submit()
-      draft ??= { batch: spare.pop() ?? emptyBatch(), chunks: [] }
+      draft ??= { batch: spare.pop() ?? emptyBatch(BATCH_CHUNKS_MAX * chunkBytes), chunks: [] }
       const known = before?.rawBytes === bytes.length ? before.ref.hash : null
       addRaw(draft.batch, bytes, known)
       draft.chunks.push({ kind, before, settled })

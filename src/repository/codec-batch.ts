@@ -1,4 +1,4 @@
-import { CHUNK_BYTES, HASH_BYTES } from './chunk-ref.ts'
+import { HASH_BYTES } from './chunk-ref.ts'
 
 /** How a chunk's stored bytes come from its raw ones; the number is part of the format. */
 export type ChunkCodec = 0 | 1
@@ -6,7 +6,6 @@ export const CODEC_RAW: ChunkCodec = 0
 export const CODEC_ZSTD: ChunkCodec = 1
 
 export const BATCH_CHUNKS_MAX = 64
-const BATCH_BYTES_MAX = BATCH_CHUNKS_MAX * CHUNK_BYTES
 /** The first bytes of a chunk's SHA-256 as stored, by which a rewrite checks what it copies. */
 export const CHECK_BYTES = 16
 
@@ -36,7 +35,8 @@ const TABLE_BYTES = BATCH_CHUNKS_MAX * ROW_BYTES
 const HASH_AT = 16
 const CHECK_AT = HASH_AT + HASH_BYTES
 
-export function emptyBatch(bytesMax: number = BATCH_BYTES_MAX): CodecBatch {
+/** With room for so many bytes of chunks, of which there are at most BATCH_CHUNKS_MAX. */
+export function emptyBatch(bytesMax: number): CodecBatch {
   return { buffer: new ArrayBuffer(TABLE_BYTES + bytesMax), count: 0, usedBytes: 0 }
 }
 

@@ -19,9 +19,13 @@ const { signal } = new AbortController()
 const key = randomBytes(32)
 const secret = createSecretKey(key)
 
+/** More than the chunks of any batch here, but for a full one. */
+const ROOM = 256 * 1024
 const CHUNKS = [
   Buffer.alloc(16384),
   randomBytes(16384),
+  Buffer.alloc(65536, 'longest '),
+  randomBytes(65536),
   Buffer.from('x'),
   Buffer.alloc(0),
   Buffer.from('page '.repeat(2000)),
@@ -29,15 +33,15 @@ const CHUNKS = [
 
 test('a codec pool gives back what it was given, packed where that is smaller', async () => {
   await using pool = openCodecPool({ threads: 2, slots: 3 })
-  const batch = emptyBatch()
+  const batch = emptyBatch(ROOM)
   for (const chunk of CHUNKS) addRaw(batch, chunk, null)
   const encoded = await pool.encode(batch, key, signal)
   const rows = CHUNKS.map((_, index) => readRow(encoded, index))
   assert.deepEqual(
     rows.map((row) => row.codec),
-    [CODEC_ZSTD, CODEC_RAW, CODEC_RAW, CODEC_RAW, CODEC_ZSTD],
+    [CODEC_ZSTD, CODEC_RAW, CODEC_ZSTD, CODEC_RAW, CODEC_RAW, CODEC_RAW, CODEC_ZSTD],
   )
-  const again = emptyBatch()
+  const again = emptyBatch(ROOM)
   for (const row of rows) addStored(again, batchBytes(encoded, row.offset, row.storedBytes), row)
   const decoded = await pool.decode(again, key, signal)
   for (const [index, chunk] of CHUNKS.entries()) {
@@ -49,7 +53,7 @@ test('a codec pool gives back what it was given, packed where that is smaller', 
 
 test('a codec pool stores nothing of a chunk whose hash is known', async () => {
   await using pool = openCodecPool({ threads: 1, slots: 1 })
-  const batch = emptyBatch()
+  const batch = emptyBatch(ROOM)
   for (const chunk of CHUNKS) addRaw(batch, chunk, keyedHash(chunk, secret))
   addRaw(batch, Buffer.from('changed'), keyedHash(Buffer.from('before'), secret))
   const encoded = await pool.encode(batch, key, signal)
@@ -60,7 +64,7 @@ test('a codec pool stores nothing of a chunk whose hash is known', async () => {
 
 test('a codec pool flags damaged bytes, whatever they do to the decompressor', async () => {
   await using pool = openCodecPool({ threads: 1, slots: 1 })
-  const batch = emptyBatch()
+  const batch = emptyBatch(ROOM)
   const facts = { rawBytes: 5, hash: keyedHash(Buffer.from('right'), secret) }
   addStored(batch, Buffer.from('wrong'), { ...facts, codec: CODEC_RAW })
   addStored(batch, Buffer.from('not zstd'), { ...facts, codec: CODEC_ZSTD })
@@ -76,7 +80,7 @@ test('a codec pool reports a crashed thread and works on with a new one', async 
   await using pool = openCodecPool({ threads: 1, slots: 2 })
   const impossible = { ...emptyBatch(0), count: 65 }
   await assert.rejects(pool.encode(impossible, key, signal), (error) => isFault(error, 'transient'))
-  const batch = emptyBatch()
+  const batch = emptyBatch(ROOM)
   addRaw(batch, Buffer.from('x'), null)
   assert.equal((await pool.encode(batch, key, signal)).count, 1)
 })
@@ -85,7 +89,7 @@ test('a codec pool lets waiting callers leave and ends them when it closes', asy
   const pool = openCodecPool({ threads: 1, slots: 1 })
   const abort = new AbortController()
   const full = () => {
-    const batch = emptyBatch()
+    const batch = emptyBatch(64 * 16384)
     while (batchHasRoom(batch, 16384)) addRaw(batch, randomBytes(16384), null)
     return batch
   }

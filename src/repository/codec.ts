@@ -1,6 +1,7 @@
 import { createHmac, createSecretKey, hash, type KeyObject } from 'node:crypto'
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
-import { CHUNK_BYTES, HASH_BYTES } from './chunk-ref.ts'
+import { HASH_BYTES } from './chunk-ref.ts'
+import { CHUNK_BYTES_MAX } from './chunk-size.ts'
 import type { CodecBatch } from './codec-batch.ts'
 import {
   batchBytes,
@@ -12,11 +13,7 @@ import {
   writeRow,
 } from './codec-batch.ts'
 
-const COMPRESSION = {
-  params: { [constants.ZSTD_c_compressionLevel]: 1 },
-  // One piece of output: the longest that zstd makes of a chunk, its length + 1/256 + 64 at most.
-  chunkSize: CHUNK_BYTES + 1024,
-}
+const PARAMETERS = { [constants.ZSTD_c_compressionLevel]: 1 }
 
 /** Turns raw bytes into stored ones, in place; rows whose hash was known keep nothing. */
 export function encodeBatch(batch: CodecBatch, keyBytes: Uint8Array): CodecBatch {
@@ -27,7 +24,7 @@ export function encodeBatch(batch: CodecBatch, keyBytes: Uint8Array): CodecBatch
     const raw = batchBytes(batch, row.offset, row.rawBytes)
     const rawHash = keyedHash(raw, key)
     if (row.flagged && rawHash.equals(row.hash)) continue
-    const packed = zstdCompressSync(raw, COMPRESSION)
+    const packed = deflate(raw)
     const codec = packed.length < raw.length ? CODEC_ZSTD : CODEC_RAW
     const stored = codec === CODEC_ZSTD ? packed : raw
     const check = storedCheck(stored)
@@ -86,9 +83,16 @@ export function storedCheck(stored: Uint8Array): Buffer {
   return hash('sha256', stored, 'buffer').subarray(0, CHECK_BYTES)
 }
 
+function deflate(raw: Uint8Array): Uint8Array {
+  // One piece of output: the longest that zstd makes of a chunk, its length + 1/256 + 64 at most.
+  return zstdCompressSync(raw, { params: PARAMETERS, chunkSize: raw.length + 1024 })
+}
+
 function inflate(stored: Uint8Array, rawBytes: number): Uint8Array | null {
+  // One piece of output with room to see its end; of a length that is damaged, no more than a chunk.
+  const chunkSize = Math.min(rawBytes, CHUNK_BYTES_MAX) + 64
   try {
-    return zstdDecompressSync(stored, { maxOutputLength: rawBytes, chunkSize: CHUNK_BYTES })
+    return zstdDecompressSync(stored, { maxOutputLength: rawBytes, chunkSize })
   } catch {
     // Not zstd, or longer than it may be: the caller reports the chunk by name.
     return null

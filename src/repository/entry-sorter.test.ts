@@ -10,6 +10,8 @@ import { createEntrySorter } from './entry-sorter.ts'
 import type { ListEntry } from './list-entry.ts'
 import { comparePaths } from './path-order.ts'
 
+const CHUNK = 16 * 1024
+
 function entriesFor(seed: number, count: number): ListEntry[] {
   const random = pseudoRandom(seed)
   return Array.from({ length: count }, (_, index): ListEntry => {
@@ -17,7 +19,7 @@ function entriesFor(seed: number, count: number): ListEntry[] {
     if (random.once(3)) return { kind: 'link', path, mode: 0o777, target: `/x/${index}` }
     if (random.once(3)) return { kind: 'directory', path, mode: 0o700 }
     const roots = new Uint8Array(random.bytes(64))
-    return { kind: 'file', path, mode: 0o600, lengthBytes: 2 * 16384, roots }
+    return { kind: 'file', path, mode: 0o600, lengthBytes: 2 * CHUNK, roots }
   })
 }
 
@@ -27,7 +29,7 @@ for (const runBytes of [200, 40_000, 8 * 1024 * 1024]) {
     const scratch = join(folder.path, 'scratch')
     const entries = entriesFor(runBytes, 2000)
     {
-      await using sorter = createEntrySorter(scratch, runBytes)
+      await using sorter = createEntrySorter(scratch, CHUNK, runBytes)
       for (const entry of entries) {
         sorter.add(entry)
         await sorter.spill()
@@ -51,7 +53,7 @@ function plain(entries: readonly ListEntry[]) {
 test('a path that comes twice is found, in one run or in two', async () => {
   await using folder = await temporaryFolder('sorter')
   for (const runBytes of [1, 1_000_000]) {
-    await using sorter = createEntrySorter(folder.path, runBytes)
+    await using sorter = createEntrySorter(folder.path, CHUNK, runBytes)
     for (const path of ['b', 'a', 'b']) {
       sorter.add({ kind: 'directory', path, mode: 0o700 })
       await sorter.spill()

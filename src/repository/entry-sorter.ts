@@ -23,6 +23,7 @@ const LENGTH_BYTES = 4
 
 export function createEntrySorter(
   scratchDirectory: string,
+  chunkBytes: number,
   runBytes: number = RUN_BYTES,
 ): EntrySorter {
   const folder = join(scratchDirectory, `list-${randomName(12)}`)
@@ -50,8 +51,9 @@ export function createEntrySorter(
       }
     },
     async *sorted() {
+      const spooled = runs.map((run) => readRun(run, chunkBytes))
       let previous: string | null = null
-      for await (const entry of merge([...runs.map(readRun), sortByPath(gathered)])) {
+      for await (const entry of merge([...spooled, sortByPath(gathered)])) {
         if (entry.path === previous) throw new Fault('unfit', `path ${entry.path} comes twice`)
         previous = entry.path
         yield entry
@@ -82,7 +84,7 @@ function* encodeRun(entries: readonly ListEntry[]): Iterable<Buffer> {
   }
 }
 
-async function* readRun(run: FileHandle): AsyncIterable<ListEntry> {
+async function* readRun(run: FileHandle, chunkBytes: number): AsyncIterable<ListEntry> {
   let rest: Buffer = Buffer.alloc(0)
   let at = 0
   for (;;) {
@@ -95,7 +97,8 @@ async function* readRun(run: FileHandle): AsyncIterable<ListEntry> {
     while (rest.length - taken >= LENGTH_BYTES) {
       const end = taken + LENGTH_BYTES + rest.readUInt32LE(taken)
       if (end > rest.length) break
-      yield* decodeListEntries(rest.subarray(taken + LENGTH_BYTES, end), 'a spooled list')
+      const entry = rest.subarray(taken + LENGTH_BYTES, end)
+      yield* decodeListEntries(entry, chunkBytes, 'a spooled list')
       taken = end
     }
     rest = rest.subarray(taken)

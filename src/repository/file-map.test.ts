@@ -4,7 +4,8 @@ import type { SeriesId } from '../base/ids.ts'
 import type { PackNumber } from '../series/series.ts'
 import type { ChunkLoader } from './chunk-loader.ts'
 import type { ChunkRef } from './chunk-ref.ts'
-import { CHUNK_BYTES, HASH_BYTES, REF_BYTES } from './chunk-ref.ts'
+import { HASH_BYTES, REF_BYTES } from './chunk-ref.ts'
+import { CHUNK_SIZES, NEW_CHUNK_BYTES } from './chunk-size.ts'
 import { createFileMap } from './file-map.ts'
 import { FANOUT, mapShape, ROOT_REFS_MAX } from './map-shape.ts'
 import { openStoredFile } from './stored-file.ts'
@@ -53,9 +54,10 @@ function openBuilt(count: number) {
       return piece
     })
   const loader: ChunkLoader = { loadTree: load, loadData: load }
-  const lengthBytes = count * CHUNK_BYTES
+  const chunkBytes = NEW_CHUNK_BYTES
+  const lengthBytes = count * chunkBytes
   const entry = { kind: 'file', path: 'x', mode: 0o600, lengthBytes, roots } as const
-  const file = openStoredFile(1 as SeriesId, entry, loader)
+  const file = openStoredFile(1 as SeriesId, entry, { loader, chunkBytes })
   return { file, pieces, roots, loaded: () => loaded }
 }
 
@@ -85,11 +87,15 @@ for (const count of COUNTS) {
 }
 
 test("a map's last level always fits into the list entry", () => {
-  for (let exponent = 0; exponent <= 53; exponent += 1) {
-    const shape = mapShape(2 ** exponent - 1)
-    assert.ok((shape.at(-1) ?? 0) <= ROOT_REFS_MAX)
-    for (const [level, size] of shape.entries()) {
-      if (level > 0) assert.equal(size, Math.ceil((shape[level - 1] ?? 0) / FANOUT))
+  for (const chunkBytes of CHUNK_SIZES) {
+    for (let exponent = 0; exponent <= 53; exponent += 1) {
+      const lengthBytes = 2 ** exponent - 1
+      const shape = mapShape({ lengthBytes, chunkBytes })
+      assert.equal(shape[0], Math.ceil(lengthBytes / chunkBytes))
+      assert.ok((shape.at(-1) ?? 0) <= ROOT_REFS_MAX)
+      for (const [level, size] of shape.entries()) {
+        if (level > 0) assert.equal(size, Math.ceil((shape[level - 1] ?? 0) / FANOUT))
+      }
     }
   }
 })

@@ -36,6 +36,7 @@ interface WaitingPiece {
 
 export function createFileWriter(sink: ChunkSink, retirements: Retirements): FileWriter {
   const waiting: WaitingPiece[] = []
+  const { chunkBytes } = sink
   let contentBytes = 0
 
   async function putWaiting(): Promise<void> {
@@ -61,7 +62,7 @@ export function createFileWriter(sink: ChunkSink, retirements: Retirements): Fil
         complete: (roots) => listed({ kind: 'file', path, mode, lengthBytes, roots }),
       })
       let index = 0
-      for await (const bytes of contentChunks(file.content)) {
+      for await (const bytes of contentChunks(file.content, chunkBytes)) {
         signal.throwIfAborted()
         await piecesBefore.note(index, signal)
         await putWaiting()
@@ -73,7 +74,8 @@ export function createFileWriter(sink: ChunkSink, retirements: Retirements): Fil
         index += 1
       }
       map.end(index)
-      if (before) await retireBeyond(before, mapShape(lengthBytes), retirements, signal)
+      const kept = mapShape({ lengthBytes, chunkBytes })
+      if (before) await retireBeyond(before, kept, retirements, signal)
     },
     async finish(signal) {
       do {

@@ -1,11 +1,17 @@
 import { randomBytes } from 'node:crypto'
 import { Fault, invariant, isFault } from '../base/fault.ts'
 import type { Storage } from '../storage/storage.ts'
-import { CHUNK_BYTES } from './chunk-ref.ts'
+import { isChunkSize, NEW_CHUNK_BYTES } from './chunk-size.ts'
+
+/** What every pack repeats of the repository that it belongs to. */
+export interface PackOwner {
+  readonly repositoryId: string
+  /** Files are cut at multiples of this. */
+  readonly chunkBytes: number
+}
 
 /** What is decided once, when the repository is made. */
-interface RepositoryHeader {
-  readonly repositoryId: string
+export interface RepositoryHeader extends PackOwner {
   /** The key of the hashes by which chunks are compared and checked; 32 bytes. */
   readonly hashKey: Uint8Array
 }
@@ -25,16 +31,19 @@ const REPOSITORY_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /**
  * Makes the repository with this ID, a UUID in lower case, unless there is one already; safe to
- * race. Returns the header of the one that is there: the caller compares its ID.
+ * race. Returns the header of the one that is there: the caller compares its ID, and its chunks keep
+ * the length that it was made with.
  */
 export async function initialiseRepository(
   storage: Storage,
   repositoryId: string,
   signal: AbortSignal,
+  chunkBytes: number = NEW_CHUNK_BYTES,
 ): Promise<HeaderObject> {
+  invariant(isChunkSize(chunkBytes), 'a repository cuts at a power of two, 4 to 64 KiB')
   invariant(REPOSITORY_ID.test(repositoryId), 'a repository is made with a UUID in lower case')
   if ((await storage.size(HEADER_OBJECT, signal)) === null) {
-    await createHeader(storage, repositoryId, signal)
+    await createHeader(storage, { repositoryId, chunkBytes }, signal)
   }
   return readHeader(storage, signal)
 }
@@ -80,14 +89,14 @@ export function repositoryIdText(bytes: Buffer): string {
 
 async function createHeader(
   storage: Storage,
-  repositoryId: string,
+  { repositoryId, chunkBytes }: PackOwner,
   signal: AbortSignal,
 ): Promise<void> {
   const header = {
     kind: HEADER_KIND,
     formatVersion: HEADER_VERSION,
     repositoryId,
-    chunkBytes: CHUNK_BYTES,
+    chunkBytes,
     cipher: 'none',
     wrappedKey: null,
     hashKey: randomBytes(HASH_KEY_BYTES).toString('hex'),
@@ -107,7 +116,7 @@ function parseHeader(text: string): RepositoryHeader {
     throw new Fault('corrupt', `${HEADER_OBJECT} is not a repository's header`)
   }
   const { formatVersion, chunkBytes, cipher, repositoryId, hashKey } = header
-  if (formatVersion !== HEADER_VERSION || chunkBytes !== CHUNK_BYTES || cipher !== 'none') {
+  if (formatVersion !== HEADER_VERSION || !isChunkSize(chunkBytes) || cipher !== 'none') {
     const found = `format ${formatVersion}, chunks of ${chunkBytes} bytes, cipher ${cipher}`
     throw new Fault('unfit', `this version cannot read the repository (${found})`, {
       hint: 'use the version of Holdfast that made it, or a newer one',
@@ -119,7 +128,7 @@ function parseHeader(text: string): RepositoryHeader {
   if (typeof hashKey !== 'string' || !/^[0-9a-f]{64}$/.test(hashKey)) {
     throw new Fault('corrupt', `${HEADER_OBJECT} has no hash key`)
   }
-  return { repositoryId, hashKey: Buffer.from(hashKey, 'hex') }
+  return { repositoryId, chunkBytes, hashKey: Buffer.from(hashKey, 'hex') }
 }
 
 function parseObject(text: string): Readonly<Record<string, unknown>> {

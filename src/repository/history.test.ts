@@ -15,19 +15,23 @@ import {
 import { pseudoRandom } from '../testing/pseudo-random.ts'
 import type { MemoryTree } from '../testing/tree-history.ts'
 import { changeTree, entriesOf, firstTree } from '../testing/tree-history.ts'
+import { CHUNK_SIZES, NEW_CHUNK_BYTES } from './chunk-size.ts'
 
 const { signal } = new AbortController()
 const SETS = 5
-const SEEDS = Array.from({ length: 30 }, (_, index) => index + 1)
+const HISTORIES = [
+  ...Array.from({ length: 30 }, (_, index) => ({ seed: index + 1, chunkBytes: NEW_CHUNK_BYTES })),
+  ...CHUNK_SIZES.flatMap((chunkBytes) => [31, 32].map((seed) => ({ seed, chunkBytes }))),
+]
 
 interface Kept {
   readonly tree: MemoryTree
   readonly sealed: SealedSet
 }
 
-for (const seed of SEEDS) {
-  test(`every set of a random history restores, and intervals are exact (seed ${seed})`, async () => {
-    await using opened = await openTestRepository()
+for (const { seed, chunkBytes } of HISTORIES) {
+  test(`every set of a random history restores, and intervals are exact (seed ${seed}, chunks of ${chunkBytes} bytes)`, async () => {
+    await using opened = await openTestRepository({ chunkBytes })
     const random = pseudoRandom(seed)
     const kept: Kept[] = []
     let tree = firstTree(random)

@@ -28,7 +28,7 @@ export interface ListedFile extends Listed {
   readonly roots: Uint8Array
 }
 
-/** Of a path and of a link's target, in UTF-8; so that an entry always fits into a piece. */
+/** Of a path and of a link's target, in UTF-8; so that an entry always fits into a batch. */
 export const PATH_BYTES_MAX = 4096
 
 const KINDS = ['directory', 'file', 'link'] as const
@@ -47,14 +47,18 @@ export function encodeListEntry(entry: ListEntry): Buffer {
 }
 
 /** The entries that `bytes` are made of; `what` names them in the Fault 'corrupt'. */
-export function decodeListEntries(bytes: Uint8Array, what: string): readonly ListEntry[] {
+export function decodeListEntries(
+  bytes: Uint8Array,
+  chunkBytes: number,
+  what: string,
+): readonly ListEntry[] {
   const fields = fieldReader(bytes, what)
   const entries: ListEntry[] = []
-  while (!fields.ended) entries.push(readEntry(fields, what))
+  while (!fields.ended) entries.push(readEntry(fields, chunkBytes, what))
   return entries
 }
 
-function readEntry(fields: FieldReader, what: string): ListEntry {
+function readEntry(fields: FieldReader, chunkBytes: number, what: string): ListEntry {
   const path = fields.text()
   const kind = KINDS[fields.number()]
   const mode = fields.number()
@@ -65,7 +69,7 @@ function readEntry(fields: FieldReader, what: string): ListEntry {
       return { kind, path, mode, target: fields.text() }
     case 'file': {
       const lengthBytes = fields.number()
-      const rootCount = mapShape(lengthBytes).at(-1) ?? 0
+      const rootCount = mapShape({ lengthBytes, chunkBytes }).at(-1) ?? 0
       return { kind, path, mode, lengthBytes, roots: fields.plain(rootCount * REF_BYTES) }
     }
     default:

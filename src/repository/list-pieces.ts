@@ -1,5 +1,4 @@
 import { hash } from 'node:crypto'
-import { CHUNK_BYTES } from './chunk-ref.ts'
 import type { ListEntry } from './list-entry.ts'
 import { encodeListEntry } from './list-entry.ts'
 
@@ -14,15 +13,18 @@ const CUT_MASK = 0x3f
 
 /**
  * Cuts a sorted list where its content says, so that an added entry changes one piece and moves no
- * other. No piece is longer than a chunk.
+ * other. No piece is longer than `chunkBytes`, but for one of a single entry that is.
  */
-export async function* cutList(entries: AsyncIterable<ListEntry>): AsyncIterable<ListPiece> {
+export async function* cutList(
+  entries: AsyncIterable<ListEntry>,
+  chunkBytes: number,
+): AsyncIterable<ListPiece> {
   let firstPath = ''
   let parts: Uint8Array[] = []
   let length = 0
   for await (const entry of entries) {
     const bytes = encodeListEntry(entry)
-    if (length + bytes.length > CHUNK_BYTES) {
+    if (length > 0 && length + bytes.length > chunkBytes) {
       yield { firstPath, bytes: Buffer.concat(parts) }
       parts = []
       length = 0

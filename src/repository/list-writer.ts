@@ -34,7 +34,7 @@ export async function writeList(
     }
   }
   const joined = base ? retireGone(counted(), base, retirements, signal) : counted()
-  for await (const { firstPath, bytes } of cutList(joined)) {
+  for await (const { firstPath, bytes } of cutList(joined, sink.chunkBytes)) {
     const before = base?.pieceAt(firstPath) ?? null
     if (before) replaced.add(firstPath)
     const settled = (ref: ChunkRef): void => {

@@ -65,9 +65,10 @@ export class OpenPacks implements AsyncDisposable {
 
   async #openPack(kind: PackKind): Promise<NonNullable<Lane['open']>> {
     const { series, number: born, setId } = this.#set
-    const { ledger, repositoryId } = this.#stores
+    const { ledger, repositoryId, chunkBytes } = this.#stores
     const pack = await ledger.announcePacks(this.#set, 1, this.#signal)
-    const header = { kind, repositoryId, series, born, setId, pack, generation: 0 }
+    const owner = { repositoryId, chunkBytes }
+    const header = { ...owner, kind, series, born, setId, pack, generation: 0 }
     const writer = new PackWriter(this.#stores, this.#set, header, this.#signal)
     this.#writers.add(writer)
     return { writer, pack, nextChunk: 0 }

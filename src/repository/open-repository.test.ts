@@ -236,9 +236,9 @@ test('an aborted writer stops with the reason and cannot be sealed', async () =>
 test('a storage that fails is reported by add or seal, whichever write it was', async () => {
   const error = new Error('the disk is gone')
   for (const nth of [1, 2, 3]) {
-    await using opened = await openTestRepository((storage) =>
-      failingStorage(storage, [{ operation: 'write', nth, error }]),
-    )
+    await using opened = await openTestRepository({
+      wrap: (storage) => failingStorage(storage, [{ operation: 'write', nth, error }]),
+    })
     const written = writeTestSet(opened, newSet(1, null), randomFiles(10, 20, 300_000), signal)
     await assert.rejects(written, /the disk is gone/)
   }

@@ -3,7 +3,6 @@ import type { Storage } from '../storage/storage.ts'
 import { auditSet } from './audit.ts'
 import { checkPack } from './check-pack.ts'
 import { createChunkLoader } from './chunk-loader.ts'
-import { CHUNK_BYTES } from './chunk-ref.ts'
 import type { CodecPool } from './codec-pool.ts'
 import { assertHeld, readHeader } from './header.ts'
 import { createPackShelf } from './pack-shelf.ts'
@@ -29,8 +28,9 @@ export async function openRepository(
   codec: CodecPool,
   options: RepositoryOptions,
 ): Promise<Repository> {
-  const { repositoryId, hashKey } = await readHeader(storage, new AbortController().signal)
-  const shelf = createPackShelf(storage, ledger, repositoryId, options.log)
+  const header = await readHeader(storage, new AbortController().signal)
+  const { repositoryId, chunkBytes, hashKey } = header
+  const shelf = createPackShelf(storage, ledger, header, options.log)
   const loader = createChunkLoader(storage, shelf, codec, hashKey)
   const { scratchDirectory } = options
   const stores: Stores = {
@@ -39,24 +39,25 @@ export async function openRepository(
     codec,
     loader,
     repositoryId,
+    chunkBytes,
     hashKey,
     scratchDirectory,
   }
   return {
     id: repositoryId,
-    chunkBytes: CHUNK_BYTES,
+    chunkBytes,
     async writeSet(set, during) {
       await assertHeld(storage, repositoryId, during)
       return openSetWriter(stores, set, during)
     },
     readSet: (set, during) => openSetReader(stores, set, during),
-    rewritePack: (step, during) => rewritePack(storage, repositoryId, step, during),
+    rewritePack: (step, during) => rewritePack(storage, header, step, during),
     async removeObjects(names, during) {
       await assertHeld(storage, repositoryId, during)
       await storage.remove(names, during)
     },
     checkPack: (series, pack, location, during) =>
-      checkPack(storage, { repositoryId, series, pack, location }, during),
+      checkPack(storage, { owner: header, series, pack, location }, during),
     audit: (set, during) => auditSet(stores, set, during),
     async [Symbol.asyncDispose]() {},
   }

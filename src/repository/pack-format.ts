@@ -3,15 +3,14 @@ import { Fault, invariant } from '../base/fault.ts'
 import type { SeriesId } from '../base/ids.ts'
 import type { PackNumber, SetNumber } from '../series/series.ts'
 import { CHUNK_INDEX_BYTES, PACK_FIXED_BYTES } from '../series/series.ts'
-import { CHUNK_BYTES } from './chunk-ref.ts'
 import type { ChunkCodec } from './codec-batch.ts'
 import { CHECK_BYTES, CODEC_RAW, CODEC_ZSTD } from './codec-batch.ts'
+import type { PackOwner } from './header.ts'
 import { repositoryIdBytes, repositoryIdText } from './header.ts'
 
 /** What a pack says of itself; with the manifests it is what a catalogue can be rebuilt from. */
-export interface PackHeader {
+export interface PackHeader extends PackOwner {
   readonly kind: PackKind
-  readonly repositoryId: string
   readonly series: SeriesId
   /** The number and ID of the set that the pack was written for. */
   readonly born: SetNumber
@@ -53,7 +52,7 @@ export function encodePackHeader(header: PackHeader): Buffer {
   bytes.writeBigUInt64LE(BigInt(header.setId), 48)
   bytes.writeUInt32LE(header.pack, 56)
   bytes.writeUInt32LE(header.generation, 60)
-  bytes.writeUInt32LE(CHUNK_BYTES, 64)
+  bytes.writeUInt32LE(header.chunkBytes, 64)
   return bytes
 }
 
@@ -72,6 +71,7 @@ export function decodePackHeader(bytes: Buffer, object: string): PackHeader {
     setId: Number(bytes.readBigUInt64LE(48)),
     pack: bytes.readUInt32LE(56) as PackNumber,
     generation: bytes.readUInt32LE(60),
+    chunkBytes: bytes.readUInt32LE(64),
   }
 }
 

@@ -3,6 +3,7 @@ import type { SeriesId } from '../base/ids.ts'
 import type { PackNumber } from '../series/series.ts'
 import { CHUNK_INDEX_BYTES } from '../series/series.ts'
 import type { Storage } from '../storage/storage.ts'
+import type { PackOwner } from './header.ts'
 import type { IndexRow, PackHeader } from './pack-format.ts'
 import {
   decodeIndexRow,
@@ -29,12 +30,21 @@ export interface PackIndex {
 
 /** The pack that is wanted, and the object that must be it. */
 export interface PackPlace {
-  readonly repositoryId: string
+  readonly owner: PackOwner
   readonly series: SeriesId
   readonly pack: PackNumber
   readonly location: PackLocation
 }
 
+/** What a header must say as its place does. */
+const WANTED_FIELDS = [
+  'repositoryId',
+  'series',
+  'pack',
+  'born',
+  'generation',
+  'chunkBytes',
+] as const
 /** Most packs' indexes come with the first read. */
 const TAIL_BYTES = 128 * 1024
 
@@ -74,13 +84,11 @@ export async function readPackIndex(
 }
 
 /** The storage may hold a sound pack under another one's name: copied there, or of another service. */
-function assertWanted(
-  header: PackHeader,
-  { repositoryId, series, pack, location }: PackPlace,
-): void {
+function assertWanted(header: PackHeader, { owner, series, pack, location }: PackPlace): void {
   const { object, born, generation } = location
-  const wanted = { repositoryId, series, pack, born, generation }
-  for (const field of ['repositoryId', 'series', 'pack', 'born', 'generation'] as const) {
+  const { repositoryId, chunkBytes } = owner
+  const wanted = { repositoryId, series, pack, born, generation, chunkBytes }
+  for (const field of WANTED_FIELDS) {
     if (header[field] === wanted[field]) continue
     const found = `has ${field} ${header[field]} instead of ${wanted[field]}`
     throw new Fault('corrupt', `object ${object} is another pack: its header ${found}`)

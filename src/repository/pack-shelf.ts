@@ -3,6 +3,7 @@ import type { SeriesId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import type { PackNumber } from '../series/series.ts'
 import type { Storage } from '../storage/storage.ts'
+import type { PackOwner } from './header.ts'
 import type { PackIndex } from './pack-index.ts'
 import { readPackIndex } from './pack-index.ts'
 import type { Ledger } from './repository.ts'
@@ -32,7 +33,7 @@ const INDEXES_BYTES_MAX = 32 * 1024 * 1024
 export function createPackShelf(
   storage: Storage,
   ledger: Ledger,
-  repositoryId: string,
+  owner: PackOwner,
   log: Logger,
 ): PackShelf {
   const shelf = weightedCache<string, OpenPack>(INDEXES_BYTES_MAX)
@@ -43,7 +44,7 @@ export function createPackShelf(
     if (known) return known
     const location = await ledger.locate(series, pack, signal)
     if (!location) throw new Fault('not-found', `pack ${pack} of series ${series} is gone`)
-    const place = { repositoryId, series, pack, location }
+    const place = { owner, series, pack, location }
     const index = await readPackIndex(storage, place, signal)
     const opened = { object: location.object, index }
     shelf.set(key, opened, index.weightBytes)

@@ -58,6 +58,7 @@ export interface RewriteStep {
 
 export interface Repository extends AsyncDisposable {
   readonly id: string
+  /** What it was made with: files are cut at multiples of this. */
   readonly chunkBytes: number
   /**
    * `add` and `seal` fail with Fault 'exists' where a name is taken by other bytes; that object is

@@ -2,6 +2,7 @@ import { Fault } from '../base/fault.ts'
 import { countBits, hasBit } from '../series/bitmap.ts'
 import { CHUNK_INDEX_BYTES, PACK_FIXED_BYTES } from '../series/series.ts'
 import type { Storage } from '../storage/storage.ts'
+import type { PackOwner } from './header.ts'
 import { encodeIndexRow, encodePackFooter, encodePackHeader } from './pack-format.ts'
 import type { PackIndex } from './pack-index.ts'
 import { readPackIndex } from './pack-index.ts'
@@ -15,12 +16,12 @@ import { placedRow, storedChunks } from './stored-chunks.ts'
  */
 export async function rewritePack(
   storage: Storage,
-  repositoryId: string,
+  owner: PackOwner,
   step: RewriteStep,
   signal: AbortSignal,
 ): Promise<void> {
   const { series, pack, from, to } = step
-  const place = { repositoryId, series, pack, location: from }
+  const place = { owner, series, pack, location: from }
   const index = await readPackIndex(storage, place, signal)
   const kept = keptChunks(index, step)
   const header = encodePackHeader({ ...index.header, generation: to.generation })

@@ -15,13 +15,12 @@ export async function openSetReader(
   set: StoredSet,
   signal: AbortSignal,
 ): Promise<SetReader> {
-  const { storage, loader, repositoryId } = stores
-  const tree = await openStoredTree(storage, loader, repositoryId, set, signal)
+  const tree = await openStoredTree(stores, set, signal)
   return {
     description: tree.manifest.description,
     contentBytes: tree.manifest.contentBytes,
     entryCount: tree.manifest.entryCount,
-    entries: (during) => restoredEntries(tree, loader, during),
+    entries: (during) => restoredEntries(tree, stores.loader, during),
   }
 }
 

@@ -31,9 +31,7 @@ export async function openSetWriter(
   signal: AbortSignal,
 ): Promise<SetWriter> {
   const { base } = set
-  const tree = base
-    ? await openStoredTree(stores.storage, stores.loader, stores.repositoryId, base, signal)
-    : null
+  const tree = base ? await openStoredTree(stores, base, signal) : null
   return new TreeWriter(stores, set, tree, signal)
 }
 
@@ -51,16 +49,15 @@ class TreeWriter implements SetWriter {
   #state: 'open' | 'busy' | 'done' = 'open'
 
   constructor(stores: Stores, set: NewSet, base: StoredTree | null, signal: AbortSignal) {
-    const { codec, hashKey } = stores
     this.#stores = stores
     this.#set = set
     this.#base = base
     this.#signal = AbortSignal.any([signal, this.#stop.signal])
     this.#packs = new OpenPacks(stores, set, this.#signal)
     this.#retirements = createRetirements()
-    this.#sink = createChunkSink(codec, hashKey, this.#packs, this.#retirements, this.#signal)
+    this.#sink = createChunkSink(stores, this.#packs, this.#retirements, this.#signal)
     this.#files = createFileWriter(this.#sink, this.#retirements)
-    this.#entries = createEntrySorter(stores.scratchDirectory)
+    this.#entries = createEntrySorter(stores.scratchDirectory, stores.chunkBytes)
   }
 
   get progress(): { readonly contentBytes: number; readonly newBytes: number } {

@@ -1,10 +1,10 @@
 import type { SeriesId } from '../base/ids.ts'
-import type { ChunkLoader } from './chunk-loader.ts'
 import type { ChunkAtPlace } from './chunk-ref.ts'
 import { refAt } from './chunk-ref.ts'
 import type { ListedFile } from './list-entry.ts'
 import type { MapShape } from './map-shape.ts'
 import { FANOUT, mapShape, rawBytesAt } from './map-shape.ts'
+import type { Stores } from './stores.ts'
 
 /** The map of a file of a finished set. Reading it in order reads each piece once. */
 export interface StoredFile {
@@ -23,9 +23,10 @@ interface Family {
 export function openStoredFile(
   series: SeriesId,
   { lengthBytes, roots }: ListedFile,
-  loader: ChunkLoader,
+  { loader, chunkBytes }: Pick<Stores, 'loader' | 'chunkBytes'>,
 ): StoredFile {
-  const shape = mapShape(lengthBytes)
+  const cut = { lengthBytes, chunkBytes }
+  const shape = mapShape(cut)
   const families: (Family | undefined)[] = []
 
   async function at(
@@ -34,7 +35,7 @@ export function openStoredFile(
     signal: AbortSignal,
   ): Promise<ChunkAtPlace | null> {
     if (index >= (shape[level] ?? 0)) return null
-    const rawBytes = rawBytesAt(shape, lengthBytes, level, index)
+    const rawBytes = rawBytesAt(shape, cut, level, index)
     if (level === shape.length - 1) return { ref: refAt(roots, index), rawBytes }
     const piece = await pieceOf(level + 1, Math.floor(index / FANOUT), signal)
     return { ref: refAt(piece, index % FANOUT), rawBytes }

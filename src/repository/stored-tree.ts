@@ -1,7 +1,6 @@
 import { Fault } from '../base/fault.ts'
 import type { StoredSet } from '../series/series.ts'
 import type { Storage } from '../storage/storage.ts'
-import type { ChunkLoader } from './chunk-loader.ts'
 import type { ListEntry } from './list-entry.ts'
 import { decodeListEntries } from './list-entry.ts'
 import type { ListPieceAtPlace, Manifest } from './manifest.ts'
@@ -9,6 +8,7 @@ import { decodeManifest } from './manifest.ts'
 import { comparePaths } from './path-order.ts'
 import type { StoredFile } from './stored-file.ts'
 import { openStoredFile } from './stored-file.ts'
+import type { Stores } from './stores.ts'
 import { weightedCache } from './weighted-cache.ts'
 
 /** The tree of a finished set, read piece by piece. */
@@ -29,23 +29,21 @@ const PIECES_AT_ONCE = 32
 
 /** Faults: 'not-found', 'corrupt' or 'unfit', naming the object. */
 export async function openStoredTree(
-  storage: Storage,
-  loader: ChunkLoader,
-  repositoryId: string,
+  stores: Pick<Stores, 'storage' | 'loader' | 'repositoryId' | 'chunkBytes'>,
   set: StoredSet,
   signal: AbortSignal,
 ): Promise<StoredTree> {
-  const manifest = await readManifest(storage, set.manifest, signal)
+  const manifest = await readManifest(stores.storage, set.manifest, signal)
   const { series, number } = manifest
   if (
-    manifest.repositoryId !== repositoryId ||
+    manifest.repositoryId !== stores.repositoryId ||
     series !== set.series ||
     number !== set.number ||
     manifest.setId !== set.setId
   ) {
     throw new Fault('corrupt', `manifest ${set.manifest} is that of another set`)
   }
-  return treeOf(manifest, loader, set.manifest)
+  return treeOf(manifest, stores, set.manifest)
 }
 
 async function readManifest(
@@ -58,8 +56,13 @@ async function readManifest(
   return decodeManifest(await storage.readRange(object, 0, size, signal), object)
 }
 
-function treeOf(manifest: Manifest, loader: ChunkLoader, object: string): StoredTree {
+function treeOf(
+  manifest: Manifest,
+  stores: Pick<Stores, 'loader' | 'chunkBytes'>,
+  object: string,
+): StoredTree {
   const { series, list } = manifest
+  const { loader, chunkBytes } = stores
   const cache = weightedCache<ListPieceAtPlace, readonly ListEntry[]>(PIECES_BYTES_MAX)
 
   async function load(
@@ -67,7 +70,7 @@ function treeOf(manifest: Manifest, loader: ChunkLoader, object: string): Stored
     signal: AbortSignal,
   ): Promise<readonly (readonly ListEntry[])[]> {
     const loaded = await loader.loadTree(series, pieces, signal)
-    return loaded.map((bytes) => decodeListEntries(bytes, `the list of ${object}`))
+    return loaded.map((bytes) => decodeListEntries(bytes, chunkBytes, `the list of ${object}`))
   }
 
   /** The last piece whose first path is not after `path`. */
@@ -106,6 +109,6 @@ function treeOf(manifest: Manifest, loader: ChunkLoader, object: string): Stored
         }
       }
     },
-    file: (entry) => openStoredFile(series, entry, loader),
+    file: (entry) => openStoredFile(series, entry, stores),
   }
 }

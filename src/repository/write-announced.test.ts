@@ -38,7 +38,9 @@ for (const [what, name] of Object.entries(NAMES)) {
   })
 
   test(`leaves ${what} alone that takes the name meanwhile`, async () => {
-    await using opened = await openTestRepository((storage) => overtaken(storage, name))
+    await using opened = await openTestRepository({
+      wrap: (storage) => overtaken(storage, name),
+    })
     await failAndCleanUp(opened, name)
   })
 }

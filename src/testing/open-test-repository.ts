@@ -25,9 +25,13 @@ export interface TestRepository extends AsyncDisposable {
 
 export const TEST_SERIES = 7 as SeriesId
 
-/** `wrap` may put something between the repository and its storage. */
 export async function openTestRepository(
-  wrap: (storage: Storage) => Storage = (storage) => storage,
+  options: {
+    /** May put something between the repository and its storage. */
+    readonly wrap?: (storage: Storage) => Storage
+    /** What the repository is made with, where it is not what a new one has. */
+    readonly chunkBytes?: number | undefined
+  } = {},
 ): Promise<TestRepository> {
   await using stack = new AsyncDisposableStack()
   const { signal } = new AbortController()
@@ -35,11 +39,12 @@ export async function openTestRepository(
   const directory = join(folder.path, 'objects')
   const scratchDirectory = join(folder.path, 'scratch')
   const storage = stack.use(await openFileStorage(directory))
-  await initialiseRepository(storage, randomUUID(), signal)
+  await initialiseRepository(storage, randomUUID(), signal, options.chunkBytes)
   const ledger = createMemoryLedger()
   const codec = stack.use(openCodecPool({ threads: 2, slots: 4 }))
-  const options = { scratchDirectory, log: SILENT }
-  const repository = stack.use(await openRepository(wrap(storage), ledger, codec, options))
+  const wrapped = options.wrap?.(storage) ?? storage
+  const opening = { scratchDirectory, log: SILENT }
+  const repository = stack.use(await openRepository(wrapped, ledger, codec, opening))
   const resources = stack.move()
   return {
     directory,

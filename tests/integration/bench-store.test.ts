@@ -8,11 +8,6 @@ import { temporaryFolder } from '../../src/testing/temporary-folder.ts'
 import { pageContent } from '../../src/testing/tree-history.ts'
 
 const KIBIBYTE = 1024
-/** Preloads the bench's other chunk size into a storing process. */
-function cutAt(chunkBytes: number): string[] {
-  const hook = new URL('../../bench/with-chunk-bytes.ts', import.meta.url)
-  return [`--import=${hook.href}?${chunkBytes}`]
-}
 
 for (const kibibytes of [16, 32, 64]) {
   test(`the bench stores with chunks of ${kibibytes} KiB, restores the same bytes and frees what it says`, async () => {
@@ -22,7 +17,7 @@ for (const kibibytes of [16, 32, 64]) {
     const content = pageContent(random, 1000 * KIBIBYTE)
     await mkdir(from)
     await writeFile(join(from, 'table'), content)
-    await using program = new StoreProcess(cutAt(kibibytes * KIBIBYTE))
+    await using program = new StoreProcess(kibibytes * KIBIBYTE)
     const first = await program.ask({ act: 'store', from })
     assert.equal(first.stored?.chunkBytes, kibibytes * KIBIBYTE)
     assert.equal(first.stored?.contentBytes, content.length)

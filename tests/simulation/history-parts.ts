@@ -11,14 +11,17 @@ import type { HistoryParts } from './history.ts'
 
 export type OpenedParts = HistoryParts & AsyncDisposable
 
-/** A real catalogue and a real directory, shared by the histories of one test file. */
-export async function openHistoryParts(name: string): Promise<OpenedParts> {
+/**
+ * A real catalogue and a real directory, shared by the histories of one test file. The repository is
+ * made with `chunkBytes`, where it is not to be what a new one has.
+ */
+export async function openHistoryParts(name: string, chunkBytes?: number): Promise<OpenedParts> {
   await using stack = new AsyncDisposableStack()
   const { catalogue, folder } = stack.use(await openTestCatalogue(name))
   const signal = new AbortController().signal
   const storageDirectory = join(folder.root, 'storage')
   const storage = stack.use(await openFileStorage(storageDirectory))
-  const header = await initialiseRepository(storage, randomUUID(), signal)
+  const header = await initialiseRepository(storage, randomUUID(), signal, chunkBytes)
   await catalogue.transaction((tx) => recordHeader(tx, header.name, header.objectBytes))
   const codec = stack.use(openCodecPool({ threads: 2, slots: 4 }))
   const options = { scratchDirectory: folder.scratch, log: SILENT }
