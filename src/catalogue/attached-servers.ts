@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import type { InstanceId } from '../base/ids.ts'
+import type { TlsMode } from '../domain/attaching.ts'
 import type { Transaction } from './database.ts'
 import { sqlOf } from './database.ts'
 
@@ -14,8 +15,7 @@ export interface AttachedServerRecord {
   readonly database: string
   readonly userName: string
   readonly passwordSealed: Uint8Array
-  /** As `sslmode`. */
-  readonly tlsMode: string
+  readonly tlsMode: TlsMode
   readonly rootCertificate: string | null
   readonly clientCertificate: string | null
   readonly clientKeySealed: Uint8Array | null

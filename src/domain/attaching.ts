@@ -1,8 +1,13 @@
+/** libpq's modes (PostgreSQL manual, "SSL Support"); `allow` is taken for `prefer`. */
+export const TLS_MODES = ['disable', 'prefer', 'require', 'verify-ca', 'verify-full'] as const
+export type TlsMode = (typeof TLS_MODES)[number]
+
 /** One thing to change before a server can be attached; for people. */
 export interface ServerProblem {
   /** `host:port`. */
   readonly server: string
   readonly problem: string
+  /** The setting, statement or line that mends it. */
   readonly advice: string
 }
 

@@ -33,6 +33,12 @@ export interface Instance {
   readonly createdAt: Instant
 }
 
+/**
+ * What `maxRateKib` may be: the bounds of MAX_RATE (PostgreSQL manual, "Streaming Replication
+ * Protocol").
+ */
+export const MAX_RATE_KIB = { min: 32, max: 1_048_576 } as const
+
 /** How long sets and logs are kept, and what that allows to be deleted by hand. */
 export interface BackupPolicy {
   readonly dataRetentionDays: number

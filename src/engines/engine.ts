@@ -1,6 +1,7 @@
 import type { Instant } from '../base/clock.ts'
 import type { TreeEntry } from '../base/file-tree.ts'
 import type { Secret } from '../base/secret.ts'
+import type { ServerProblem, TlsMode } from '../domain/attaching.ts'
 import type { RunningServer } from '../servers/running-server.ts'
 
 /** One database server of an instance, as the engine reaches it. */
@@ -16,9 +17,6 @@ export interface Endpoint {
   readonly database: string
   readonly tls: TlsSettings
 }
-
-/** libpq's modes (PostgreSQL manual, "SSL Support"); `allow` is taken for `prefer`. */
-export type TlsMode = 'disable' | 'prefer' | 'require' | 'verify-ca' | 'verify-full'
 
 /** How a connection is encrypted and who must prove what. Certificates and keys are PEM text. */
 export interface TlsSettings {
@@ -119,18 +117,9 @@ export interface Engine {
   inspect(source: Source, signal: AbortSignal): Promise<Inspection>
 }
 
-/** One thing that must be changed before a server can be backed up. */
-export interface Problem {
-  /** The server, as `host:port`. */
-  readonly server: string
-  readonly problem: string
-  /** The setting, statement or line that mends it. */
-  readonly advice: string
-}
-
 /** `facts` is null when the primary could not be asked. */
 export interface Inspection {
-  readonly problems: readonly Problem[]
+  readonly problems: readonly ServerProblem[]
   readonly facts: ClusterFacts | null
 }
 

@@ -6,7 +6,7 @@ import type { Catalogue, Transaction } from '../catalogue/database.ts'
 import { findInstance } from '../catalogue/instances.ts'
 import { localServersOf } from '../catalogue/local-servers.ts'
 import type { Instance } from '../domain/instance.ts'
-import type { Endpoint, Source, TlsMode } from '../engines/engine.ts'
+import type { Endpoint, Source } from '../engines/engine.ts'
 import { endpointOf } from './local-servers.ts'
 
 /**
@@ -59,7 +59,7 @@ function attachedEndpoint(server: AttachedServerRecord, sealer: Sealer): Endpoin
     ...{ role, node, host, port, database, user },
     password: sealer.open(server.passwordSealed),
     tls: {
-      mode: server.tlsMode as TlsMode,
+      mode: server.tlsMode,
       rootCertificate: server.rootCertificate,
       client,
     },

@@ -8,10 +8,10 @@ import { insertAttachedServer } from '../catalogue/attached-servers.ts'
 import type { Transaction } from '../catalogue/database.ts'
 import { insertInstance, lockLiveInstance } from '../catalogue/instances.ts'
 import type { ServerProblem } from '../domain/attaching.ts'
+import { MAX_RATE_KIB } from '../domain/instance.ts'
 import { defineOperation } from '../wire/operation.ts'
 import { choice, flag, text, wholeNumber } from '../wire/parameters.ts'
 import { readServers, type ServerToAttach } from './attach-request.ts'
-import { MAX_RATE } from './instance-fields.ts'
 import type { OperationParts } from './parts.ts'
 
 type Needs = Pick<OperationParts, 'catalogue' | 'queue' | 'sealer'>
@@ -53,7 +53,7 @@ export const AttachDBInstance = defineOperation(
       SslKey: text('PEM; its key.', '客户端私钥（PEM）。', { secret: true }).optional(),
       AllowPlainText: flag('Also beyond this host.', '允许明文连接。').optional(),
       MaxRate: wholeNumber('kB per second, 32–1048576.', '备份限速（kB/s）。', {
-        ...MAX_RATE,
+        ...MAX_RATE_KIB,
         error: 'InvalidParameter',
       }).optional(),
       DeletionProtection: flag('Refuse to detach it.', '是否开启释放保护。').optional(),
@@ -147,7 +147,7 @@ async function recordServers(
       database: server.database,
       userName: server.user,
       passwordSealed: sealer.seal(new Secret(server.password)),
-      tlsMode: server.sslMode,
+      tlsMode: server.tlsMode,
       rootCertificate: SslRootCert ?? null,
       clientCertificate: SslCert ?? null,
       clientKeySealed: SslKey === undefined ? null : sealer.seal(new Secret(SslKey)),

@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto'
-import type { ServerProblem } from '../domain/attaching.ts'
-import { isLoopback, readServerUrl, type ServerAddress, type SslMode } from './server-address.ts'
+import type { ServerProblem, TlsMode } from '../domain/attaching.ts'
+import { isLoopback, readServerUrl, type ServerAddress } from './server-address.ts'
 
 /** What AttachDBInstance is given of the servers. */
 export interface AttachInput {
@@ -16,7 +16,7 @@ export interface AttachInput {
 export interface ServerToAttach extends ServerAddress {
   readonly role: 'primary' | 'standby'
   readonly password: string
-  readonly sslMode: SslMode
+  readonly tlsMode: TlsMode
 }
 
 /** Each is asked every ten seconds. */
@@ -61,18 +61,18 @@ function complete(
 ): ServerToAttach {
   const { host, password } = address
   const beyond = SslRootCert === undefined ? 'require' : 'verify-full'
-  const sslMode = address.sslMode ?? (isLoopback(host) ? 'prefer' : beyond)
-  return { ...address, role, sslMode, password: password ?? Password ?? '' }
+  const tlsMode = address.tlsMode ?? (isLoopback(host) ? 'prefer' : beyond)
+  return { ...address, role, tlsMode, password: password ?? Password ?? '' }
 }
 
 function plainTextProblem(
-  { host, port, sslMode }: ServerToAttach,
+  { host, port, tlsMode }: ServerToAttach,
   allowed: boolean,
 ): ServerProblem | null {
-  if (allowed || isLoopback(host) || !['disable', 'prefer'].includes(sslMode)) return null
+  if (allowed || isLoopback(host) || !['disable', 'prefer'].includes(tlsMode)) return null
   return {
     server: `${host}:${port}`,
-    problem: `sslmode=${sslMode} lets password and data go over the network in plain text`,
+    problem: `sslmode=${tlsMode} lets password and data go over the network in plain text`,
     advice: 'use sslmode=verify-full (or require), or ask for plain text (AllowPlainText)',
   }
 }

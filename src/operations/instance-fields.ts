@@ -2,9 +2,6 @@ import { z } from 'zod'
 import { isoSeconds } from '../base/clock.ts'
 import type { InstanceWithPolicy } from '../catalogue/instances.ts'
 
-/** Bounds of MAX_RATE, in kB per second (PostgreSQL manual, "Streaming Replication Protocol"). */
-export const MAX_RATE = { min: 32, max: 1_048_576 } as const
-
 /** Fields that DescribeDBInstances and DescribeDBInstanceAttribute have in common. */
 export const InstanceFields = {
   DBInstanceId: z.string(),

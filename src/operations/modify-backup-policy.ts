@@ -1,9 +1,8 @@
 import { z } from 'zod'
 import { lockLiveInstance, updatePolicy } from '../catalogue/instances.ts'
-import type { BackupPolicy } from '../domain/instance.ts'
+import { type BackupPolicy, MAX_RATE_KIB } from '../domain/instance.ts'
 import { defineOperation } from '../wire/operation.ts'
 import { choice, text, wholeNumber } from '../wire/parameters.ts'
-import { MAX_RATE } from './instance-fields.ts'
 import type { OperationParts } from './parts.ts'
 
 type Needs = Pick<OperationParts, 'catalogue' | 'log'>
@@ -47,7 +46,7 @@ export const ModifyBackupPolicy = defineOperation(
       }).optional(),
       MaxRate: wholeNumber('Ours: kB per second, 32–1048576; 0: no limit.', '备份限速。', {
         min: 0,
-        max: MAX_RATE.max,
+        max: MAX_RATE_KIB.max,
         error: 'InvalidParameter',
       }).optional(),
     }),
@@ -83,8 +82,8 @@ export const ModifyBackupPolicy = defineOperation(
       throw refuse('InvalidPreferredBackupPeriod.Malformed', 'at least two days of the week')
     }
     const { MaxRate } = parameters
-    if (MaxRate !== undefined && MaxRate !== 0 && MaxRate < MAX_RATE.min) {
-      throw refuse('InvalidParameter', `MaxRate: 0, or ${MAX_RATE.min}–${MAX_RATE.max}`)
+    if (MaxRate !== undefined && MaxRate !== 0 && MaxRate < MAX_RATE_KIB.min) {
+      throw refuse('InvalidParameter', `MaxRate: 0, or ${MAX_RATE_KIB.min}–${MAX_RATE_KIB.max}`)
     }
     return catalogue.transaction(async (tx) => {
       const found = await lockLiveInstance(tx, parameters.DBInstanceId)

@@ -16,6 +16,6 @@ test('a server URL without port and database means the usual ones', () => {
     database: 'postgres',
     user: 'back up',
     password: null,
-    sslMode: null,
+    tlsMode: null,
   })
 })

@@ -1,3 +1,5 @@
+import { TLS_MODES, type TlsMode } from '../domain/attaching.ts'
+
 /** What a connection URL says, without its password, and how the server is spoken to. */
 export interface ServerAddress {
   readonly host: string
@@ -5,11 +7,8 @@ export interface ServerAddress {
   readonly database: string
   readonly user: string
   readonly password: string | null
-  readonly sslMode: SslMode | null
+  readonly tlsMode: TlsMode | null
 }
-
-export type SslMode = (typeof SSL_MODES)[number]
-export const SSL_MODES = ['disable', 'prefer', 'require', 'verify-ca', 'verify-full'] as const
 
 const SCHEMES = new Set(['postgresql:', 'postgres:'])
 
@@ -35,7 +34,7 @@ export function readServerUrl(url: string): ServerAddress | { readonly problems:
   if ([host, user, database, password].includes(null)) {
     problems.push('it is not percent-encoded UTF-8, or holds a zero byte')
   }
-  const sslMode = readOptions(parsed.searchParams, problems)
+  const tlsMode = readOptions(parsed.searchParams, problems)
   if (problems.length > 0) return { problems }
   return {
     host: host ?? '',
@@ -43,7 +42,7 @@ export function readServerUrl(url: string): ServerAddress | { readonly problems:
     database: database || 'postgres',
     user: user ?? '',
     password: password || null,
-    sslMode,
+    tlsMode,
   }
 }
 
@@ -52,16 +51,16 @@ export function isLoopback(host: string): boolean {
   return host.startsWith('/') || /^(localhost|::1|127\.\d+\.\d+\.\d+)$/.test(host)
 }
 
-function readOptions(options: URLSearchParams, problems: string[]): SslMode | null {
-  let mode: SslMode | null = null
+function readOptions(options: URLSearchParams, problems: string[]): TlsMode | null {
+  let mode: TlsMode | null = null
   for (const [name, value] of options) {
     if (name !== 'sslmode') {
       problems.push(`it has the option ${name}: only sslmode is taken from a URL`)
       continue
     }
     // libpq tries plain text first for `allow`; here TLS is always tried first.
-    const known = SSL_MODES.find((each) => each === (value === 'allow' ? 'prefer' : value))
-    if (known === undefined) problems.push(`its sslmode is none of ${SSL_MODES.join(', ')}`)
+    const known = TLS_MODES.find((each) => each === (value === 'allow' ? 'prefer' : value))
+    if (known === undefined) problems.push(`its sslmode is none of ${TLS_MODES.join(', ')}`)
     else mode = known
   }
   return mode

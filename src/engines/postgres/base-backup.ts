@@ -1,5 +1,6 @@
 import { Fault, invariant } from '../../base/fault.ts'
 import type { TreeEntry } from '../../base/file-tree.ts'
+import { MAX_RATE_KIB } from '../../domain/instance.ts'
 import { type Lsn, parseLsn } from './lsn.ts'
 import {
   type BackupManifest,
@@ -31,10 +32,6 @@ export interface BackupPlan {
   /** Called once when the server sends nothing for too long; must end the connection. */
   readonly onSilence: (fault: Fault) => void
 }
-
-/** What MAX_RATE takes (PostgreSQL manual, "Streaming Replication Protocol"). */
-const RATE_MIN_KIB = 32
-const RATE_MAX_KIB = 1024 * 1024
 
 const MANIFEST_MAX_BYTES = 1024 * 1024 * 1024
 const NEW_ARCHIVE = 'n'
@@ -215,10 +212,10 @@ export class BaseBackup {
 }
 
 function checkedRate(rateKib: number): number {
-  if (Number.isInteger(rateKib) && rateKib >= RATE_MIN_KIB && rateKib <= RATE_MAX_KIB)
-    return rateKib
+  const { min, max } = MAX_RATE_KIB
+  if (Number.isInteger(rateKib) && rateKib >= min && rateKib <= max) return rateKib
   throw new Fault('unfit', `a backup cannot be limited to ${rateKib} kB/s`, {
-    hint: `whole numbers from ${RATE_MIN_KIB} to ${RATE_MAX_KIB} are possible`,
+    hint: `whole numbers from ${min} to ${max} are possible`,
   })
 }
 

@@ -1,6 +1,7 @@
 import { describeError, isFault, systemCode } from '../../base/fault.ts'
 import { accessLine, quoteIdentifier } from '../../domain/access.ts'
-import type { Endpoint, Problem } from '../engine.ts'
+import type { ServerProblem } from '../../domain/attaching.ts'
+import type { Endpoint } from '../engine.ts'
 
 /** `host:port`, as a person writes it. */
 export function serverName({ host, port }: Pick<Endpoint, 'host' | 'port'>): string {
@@ -14,7 +15,7 @@ export const SET_WAL_LEVEL = 'set wal_level = replica, and restart the server'
 
 /** What a server's refusal means for whoever wants to attach it, and what mends it. */
 export interface Refusal {
-  readonly problem: Problem
+  readonly problem: ServerProblem
   /** A PostgreSQL server answered, so that asking it more can find more. */
   readonly answered: boolean
 }

@@ -1,4 +1,5 @@
-import type { Endpoint, Problem, Source } from '../engine.ts'
+import type { ServerProblem } from '../../domain/attaching.ts'
+import type { Endpoint, Source } from '../engine.ts'
 import { serverName } from './inspect-advice.ts'
 import type { SeenServer } from './inspect-server.ts'
 import { laterLsn } from './lsn.ts'
@@ -9,7 +10,7 @@ interface Seen {
 }
 
 /** Whether the servers that could be asked belong together, and to the cluster that is expected. */
-export function compareServers(source: Source, seen: readonly Seen[]): readonly Problem[] {
+export function compareServers(source: Source, seen: readonly Seen[]): readonly ServerProblem[] {
   const known = seen.filter(({ server }) => server.systemIdentifier !== '')
   const primary = known.find(({ endpoint }) => endpoint.role === 'primary')
   const problems = sameServers(known)
@@ -30,7 +31,7 @@ export function compareServers(source: Source, seen: readonly Seen[]): readonly 
 }
 
 /** One server under two names would be taken for a pair. */
-function sameServers(seen: readonly Seen[]): Problem[] {
+function sameServers(seen: readonly Seen[]): ServerProblem[] {
   return seen.flatMap(({ endpoint, server }, index) => {
     const earlier = seen.slice(0, index).find((other) => isSame(other.server, server))
     if (!earlier) return []
@@ -43,7 +44,7 @@ function isSame(one: SeenServer, other: SeenServer): boolean {
   return one.systemIdentifier === other.systemIdentifier && one.identity === other.identity
 }
 
-function judgeFollowing({ endpoint, server }: Seen, primary: Seen): Problem[] {
+function judgeFollowing({ endpoint, server }: Seen, primary: Seen): ServerProblem[] {
   const name = serverName(endpoint)
   if (!server.streaming) {
     return [

@@ -1,6 +1,7 @@
 import { pause } from '../../base/clock.ts'
 import { quoteIdentifier } from '../../domain/access.ts'
-import type { Endpoint, Problem } from '../engine.ts'
+import type { ServerProblem } from '../../domain/attaching.ts'
+import type { Endpoint } from '../engine.ts'
 import {
   RAISE_WAL_SENDERS,
   SET_WAL_LEVEL,
@@ -105,8 +106,8 @@ function positionOf(row: SqlRow | undefined): Lsn | null {
 }
 
 /** What rules backups of this one server out, whatever the others are. */
-export function judgeServer(endpoint: Endpoint, seen: SeenServer): readonly Problem[] {
-  const problems: Problem[] = []
+export function judgeServer(endpoint: Endpoint, seen: SeenServer): readonly ServerProblem[] {
+  const problems: ServerProblem[] = []
   const complain = (problem: string, advice: string) =>
     problems.push({ server: serverName(endpoint), problem, advice })
   if (!isSupported(seen.versionNumber)) {

@@ -1,5 +1,6 @@
 import { randomName } from '../../base/ids.ts'
-import type { ClusterFacts, Endpoint, Inspection, Problem, Source } from '../engine.ts'
+import type { ServerProblem } from '../../domain/attaching.ts'
+import type { ClusterFacts, Endpoint, Inspection, Source } from '../engine.ts'
 import { primaryOf } from './choose-source.ts'
 import { refusalOf } from './inspect-advice.ts'
 import { compareServers } from './inspect-cluster.ts'
@@ -13,7 +14,7 @@ const REPLICATION_MS = 15_000
 interface Looked {
   readonly endpoint: Endpoint
   readonly seen: SeenServer | null
-  readonly problems: readonly Problem[]
+  readonly problems: readonly ServerProblem[]
 }
 
 /**
@@ -48,7 +49,7 @@ async function look(endpoint: Endpoint, signal: AbortSignal): Promise<Looked> {
 }
 
 /** A backup is two replication connections and a slot; so are these. */
-async function tryReplication(endpoint: Endpoint, signal: AbortSignal): Promise<Problem[]> {
+async function tryReplication(endpoint: Endpoint, signal: AbortSignal): Promise<ServerProblem[]> {
   const bounded = AbortSignal.any([signal, AbortSignal.timeout(REPLICATION_MS)])
   try {
     await using wal = await ReplicationConnection.open(endpoint, 'holdfast-inspect', bounded)
@@ -74,7 +75,7 @@ function factsOf(seen: SeenServer): ClusterFacts {
 }
 
 /** Settings, SQL and replication meet the same obstacle: what mends it is told once. */
-function distinct(problems: readonly Problem[]): readonly Problem[] {
+function distinct(problems: readonly ServerProblem[]): readonly ServerProblem[] {
   const known = new Set<string>()
   return problems.filter(({ server, advice }) => {
     const key = `${server} ${advice}`

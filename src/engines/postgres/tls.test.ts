@@ -7,6 +7,7 @@ import { after, before, describe, it } from 'node:test'
 import { pause } from '../../base/clock.ts'
 import { Fault, isFault } from '../../base/fault.ts'
 import { Secret } from '../../base/secret.ts'
+import type { TlsMode } from '../../domain/attaching.ts'
 import { giveToUser } from '../../servers/server-user.ts'
 import { type Authority, createAuthority } from '../../testing/certificates.ts'
 import { LocalPostgres } from '../../testing/local-postgres.ts'
@@ -16,7 +17,6 @@ import {
   type Endpoint,
   NO_TLS,
   type Source,
-  type TlsMode,
   type TlsSettings,
 } from '../engine.ts'
 import { ReplicationConnection } from './replication-connection.ts'
