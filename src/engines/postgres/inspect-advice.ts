@@ -2,16 +2,12 @@ import { describeError, isFault, systemCode } from '../../base/fault.ts'
 import { accessLine, quoteIdentifier } from '../../domain/access.ts'
 import type { ServerProblem } from '../../domain/attaching.ts'
 import type { Endpoint } from '../engine.ts'
+import { RAISE_WAL_SENDERS, SET_WAL_LEVEL, WAL_SENDERS_NEEDED } from './server-facts.ts'
 
 /** `host:port`, as a person writes it. */
 export function serverName({ host, port }: Pick<Endpoint, 'host' | 'port'>): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
-
-export const RAISE_WAL_SENDERS = 'set max_wal_senders = 10, and restart the server'
-/** A base backup and the log beside it. */
-export const WAL_SENDERS_NEEDED = 2
-export const SET_WAL_LEVEL = 'set wal_level = replica, and restart the server'
 
 /** What a server's refusal means for whoever wants to attach it, and what mends it. */
 export interface Refusal {

@@ -2,14 +2,13 @@ import { pause } from '../../base/clock.ts'
 import { quoteIdentifier } from '../../domain/access.ts'
 import type { ServerProblem } from '../../domain/attaching.ts'
 import type { Endpoint } from '../engine.ts'
-import {
-  RAISE_WAL_SENDERS,
-  SET_WAL_LEVEL,
-  serverName,
-  WAL_SENDERS_NEEDED,
-} from './inspect-advice.ts'
+import { serverName } from './inspect-advice.ts'
 import { type Lsn, parseLsn } from './lsn.ts'
-import { NEWEST_VERSION_NUMBER, OLDEST_VERSION_NUMBER } from './server-facts.ts'
+import {
+  NEWEST_VERSION_NUMBER,
+  OLDEST_VERSION_NUMBER,
+  replicationObstacles,
+} from './server-facts.ts'
 import { type SqlRow, type SqlSession, withSession } from './sql-session.ts'
 
 /** What one server says of itself. Of versions that are too old only the version is asked for. */
@@ -24,12 +23,12 @@ export interface SeenServer {
   readonly streaming: boolean
   /** Tells one server from another, whatever address it was reached by. */
   readonly identity: string
-  readonly settings: Readonly<Record<string, string>>
+  readonly settings: ReadonlyMap<string, string>
   readonly replicationRole: boolean
   readonly monitorRole: boolean
 }
 
-const SETTINGS = ['wal_level', 'max_wal_senders', 'max_replication_slots', 'full_page_writes']
+const SETTINGS = ['wal_level', 'max_wal_senders', 'max_replication_slots']
 const POLL_MS = 200
 const STREAMING_WITHIN_MS = 6000
 
@@ -77,7 +76,7 @@ async function askState(session: SqlSession) {
     'select name, setting from pg_settings where name = any ($1::text[])',
     [SETTINGS],
   )
-  const settings = Object.fromEntries(rows.map((row) => [row['name'] ?? '', row['setting'] ?? '']))
+  const settings = new Map(rows.map((row) => [row['name'] ?? '', row['setting'] ?? '']))
   const [row] = await session.query(
     `select pg_is_in_recovery() as standby,
             (select system_identifier from pg_control_system())::text as system,
@@ -118,7 +117,7 @@ export function judgeServer(endpoint: Endpoint, seen: SeenServer): readonly Serv
     return problems
   }
   judgeRecovery(endpoint, seen, complain)
-  judgeSettings(seen.settings, complain)
+  for (const { problem, advice } of replicationObstacles(seen.settings)) complain(problem, advice)
   const role = quoteIdentifier(endpoint.user)
   if (!seen.replicationRole) {
     complain(`the role ${role} may not replicate`, `ALTER ROLE ${role} REPLICATION`)
@@ -146,22 +145,6 @@ function judgeRecovery(endpoint: Endpoint, seen: SeenServer, complain: Complain)
   }
 }
 
-/** PostgreSQL manual, "Replication": what a walsender needs. */
-function judgeSettings(settings: Readonly<Record<string, string>>, complain: Complain): void {
-  if (settings['wal_level'] === 'minimal') {
-    complain('wal_level is minimal', SET_WAL_LEVEL)
-  }
-  if (Number(settings['max_wal_senders']) < WAL_SENDERS_NEEDED) {
-    complain(
-      `max_wal_senders is ${settings['max_wal_senders']}, and a backup needs two`,
-      RAISE_WAL_SENDERS,
-    )
-  }
-  if (Number(settings['max_replication_slots']) < 1) {
-    complain('max_replication_slots is 0', 'set max_replication_slots = 10, and restart the server')
-  }
-}
-
 /** Tried with this version. */
 export function isSupported(versionNumber: number): boolean {
   return versionNumber >= OLDEST_VERSION_NUMBER && versionNumber < NEWEST_VERSION_NUMBER
@@ -177,7 +160,7 @@ function unsupported(version: string, versionNumber: number): SeenServer {
     position: null,
     streaming: false,
     identity: '',
-    settings: {},
+    settings: new Map(),
     replicationRole: false,
     monitorRole: false,
   }

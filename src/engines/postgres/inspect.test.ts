@@ -53,7 +53,11 @@ const SEEN = {
   position: null,
   streaming: false,
   identity: 'one',
-  settings: { wal_level: 'replica', max_wal_senders: '10', max_replication_slots: '10' },
+  settings: new Map([
+    ['wal_level', 'replica'],
+    ['max_wal_senders', '10'],
+    ['max_replication_slots', '10'],
+  ]),
   replicationRole: true,
   monitorRole: true,
 } as const

@@ -2,8 +2,8 @@ import { Socket } from 'node:net'
 import pg from 'pg'
 import { Fault } from '../../base/fault.ts'
 import type { Endpoint } from '../engine.ts'
-import { clientFault } from './server-fault.ts'
-import { tlsFault, tlsOptions } from './tls.ts'
+import { clientFault, placeOf } from './server-fault.ts'
+import { isTlsDeclined, tlsFault, tlsOptions } from './tls.ts'
 
 /** An open connection: the `pg` client, and the stream that carries it, encrypted or not. */
 export interface ServerClient {
@@ -12,8 +12,6 @@ export interface ServerClient {
   /** Ends it at once, without a goodbye. */
   cut(): void
 }
-
-const NO_TLS_THERE = 'The server does not support SSL connections'
 
 /**
  * Connects as the endpoint says. With `prefer` a server that declines TLS is spoken to in plain text,
@@ -27,24 +25,16 @@ export async function connectClient(
 ): Promise<ServerClient> {
   const tls = tlsOptions(endpoint)
   try {
-    return await connect(endpoint, configuration, tls, signal)
+    return await connect(endpoint, configuration, tls, signal).catch((error: unknown) => {
+      if (endpoint.tls.mode !== 'prefer' || !isTlsDeclined(error)) throw error
+      return connect(endpoint, configuration, null, signal)
+    })
   } catch (error) {
     signal.throwIfAborted()
-    const declined = error instanceof Error && error.message === NO_TLS_THERE
-    if (declined && endpoint.tls.mode === 'prefer') {
-      return await connect(endpoint, configuration, null, signal).catch((plain: unknown) => {
-        signal.throwIfAborted()
-        throw connectFault(plain, endpoint, doing)
-      })
-    }
-    throw connectFault(error, endpoint, doing)
+    if (error instanceof Fault) throw error
+    const tlsProblem = tlsFault(error, endpoint, placeOf(endpoint, doing))
+    throw tlsProblem ?? clientFault(error, endpoint, doing)
   }
-}
-
-function connectFault(error: unknown, endpoint: Endpoint, doing: string): unknown {
-  if (error instanceof Fault) return error
-  const where = `${doing} at ${endpoint.host}:${endpoint.port} (${endpoint.node})`
-  return tlsFault(error, endpoint, where) ?? clientFault(error, endpoint, doing)
 }
 
 async function connect(

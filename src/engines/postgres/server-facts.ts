@@ -29,7 +29,10 @@ const NOTED_SETTINGS = [
 export const OLDEST_VERSION_NUMBER = 150_000
 /** The first one that nobody has tried. */
 export const NEWEST_VERSION_NUMBER = 190_000
-const WAL_SENDERS_NEEDED = 2
+/** A base backup and the log beside it. */
+export const WAL_SENDERS_NEEDED = 2
+export const RAISE_WAL_SENDERS = 'set max_wal_senders = 10, and restart the server'
+export const SET_WAL_LEVEL = 'set wal_level = replica, and restart the server'
 const ASKED_SETTINGS = [
   'server_version',
   'server_version_num',
@@ -54,7 +57,8 @@ export async function readServerFacts(session: SqlSession): Promise<ServerFacts>
   if (!(versionNumber >= OLDEST_VERSION_NUMBER)) {
     throw new Fault('unfit', `PostgreSQL ${version} is too old: 15 or later is needed`)
   }
-  requireReplication(all)
+  const [obstacle] = replicationObstacles(all)
+  if (obstacle) throw new Fault('unfit', obstacle.problem, { hint: obstacle.advice })
   const settings: Record<string, string> = {}
   for (const name of [...RECOVERY_SETTINGS, ...NOTED_SETTINGS]) {
     const value = all.get(name)
@@ -63,19 +67,31 @@ export async function readServerFacts(session: SqlSession): Promise<ServerFacts>
   return { version, versionNumber, settings }
 }
 
-/** A backup needs two connections of the replication kind and a slot, beside what runs already. */
-function requireReplication(settings: ReadonlyMap<string, string>): void {
+/** A setting that rules backups out, and how to change it. */
+interface Obstacle {
+  readonly problem: string
+  readonly advice: string
+}
+
+/**
+ * Which settings rule backups out (PostgreSQL manual, "Replication"): a backup needs two connections
+ * of the replication kind and a slot, beside what runs already.
+ */
+export function replicationObstacles(settings: ReadonlyMap<string, string>): readonly Obstacle[] {
+  const obstacles: Obstacle[] = []
   if (settings.get('wal_level') === 'minimal') {
-    throw new Fault('unfit', 'wal_level is minimal', { hint: 'set wal_level = replica' })
+    obstacles.push({ problem: 'wal_level is minimal', advice: SET_WAL_LEVEL })
   }
-  if (Number(settings.get('max_wal_senders')) < WAL_SENDERS_NEEDED) {
-    throw new Fault('unfit', 'max_wal_senders is less than 2', { hint: 'set max_wal_senders = 10' })
+  const senders = settings.get('max_wal_senders')
+  if (Number(senders) < WAL_SENDERS_NEEDED) {
+    const problem = `max_wal_senders is ${senders}, and a backup needs two`
+    obstacles.push({ problem, advice: RAISE_WAL_SENDERS })
   }
   if (Number(settings.get('max_replication_slots')) < 1) {
-    throw new Fault('unfit', 'max_replication_slots is 0', {
-      hint: 'set max_replication_slots = 10',
-    })
+    const advice = 'set max_replication_slots = 10, and restart the server'
+    obstacles.push({ problem: 'max_replication_slots is 0', advice })
   }
+  return obstacles
 }
 
 /** The database server's own clock. */

@@ -22,7 +22,7 @@ export function clientFault(error: unknown, endpoint: Endpoint, doing: string): 
   if (error instanceof Fault || !(error instanceof Error) || error.name === 'AbortError') {
     return error
   }
-  const where = `${doing} at ${endpoint.host}:${endpoint.port} (${endpoint.node})`
+  const where = placeOf(endpoint, doing)
   const code = systemCode(error)
   if (code !== null && /^[0-9A-Z]{5}$/.test(code) && 'severity' in error) {
     return new Fault(kindOf(code), `${where}: ${error.message} (SQLSTATE ${code})`, {
@@ -31,6 +31,11 @@ export function clientFault(error: unknown, endpoint: Endpoint, doing: string): 
     })
   }
   return new Fault('transient', `${where}: ${wordsOf(error)}`, { cause: error })
+}
+
+/** What was being done where, as the beginning of a sentence. */
+export function placeOf({ host, port, node }: Endpoint, doing: string): string {
+  return `${doing} at ${host}:${port} (${node})`
 }
 
 /** Of a host with several addresses each is tried, and the error for all of them has no words. */

@@ -3,6 +3,8 @@ import {
   checkServerIdentity,
   createSecureContext,
   getCACertificates,
+  type SecureContext,
+  type SecureContextOptions,
 } from 'node:tls'
 import { Fault, systemCode } from '../../base/fault.ts'
 import type { Endpoint } from '../engine.ts'
@@ -16,15 +18,15 @@ export function tlsOptions({ host, tls }: Endpoint): ConnectionOptions | null {
   const { mode, rootCertificate, client } = tls
   if (mode === 'disable') return null
   const checked = mode.startsWith('verify') || (mode === 'require' && rootCertificate !== null)
-  const options: ConnectionOptions = {
+  return {
     rejectUnauthorized: checked,
-    ...(checked ? { ca: rootCertificate ?? trustedHere() } : {}),
-    ...(client === null ? {} : { cert: client.certificate, key: client.key.reveal() }),
+    secureContext: contextOf({
+      ...(checked ? { ca: rootCertificate ?? trustedHere() } : {}),
+      ...(client === null ? {} : { cert: client.certificate, key: client.key.reveal() }),
+    }),
     checkServerIdentity: (_name, certificate) =>
       mode === 'verify-full' ? checkServerIdentity(host, certificate) : undefined,
   }
-  requireReadable(options)
-  return options
 }
 
 /** What Node brings, and what the administrator of this host has added. */
@@ -33,9 +35,9 @@ function trustedHere(): string[] {
 }
 
 /** A certificate and a key that do not fit together are told before anyone is connected to. */
-function requireReadable({ ca, cert, key }: ConnectionOptions): void {
+function contextOf(given: SecureContextOptions): SecureContext {
   try {
-    createSecureContext({ ca, cert, key })
+    return createSecureContext(given)
   } catch (error) {
     throw new Fault('unfit', `the certificates cannot be used: ${(error as Error).message}`, {
       cause: error,
@@ -50,13 +52,18 @@ const OUT_OF_TIME = /^CERT_(HAS_EXPIRED|NOT_YET_VALID)$/
 const CLIENT_REFUSED =
   /ALERT_(CERTIFICATE_REQUIRED|UNKNOWN_CA|BAD_CERTIFICATE|HANDSHAKE_FAILURE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_(EXPIRED|REVOKED|UNKNOWN))/
 
+/** Whether the server has answered that it speaks no TLS; the sentence is the `pg` package's. */
+export function isTlsDeclined(error: unknown): boolean {
+  return error instanceof Error && error.message === 'The server does not support SSL connections'
+}
+
 /** A failure of TLS as a Fault that names the setting; null when it was none. */
 export function tlsFault(error: unknown, { host, tls }: Endpoint, where: string): Fault | null {
   const code = systemCode(error) ?? ''
   const message = error instanceof Error ? error.message : ''
   const fault = (problem: string, hint: string) =>
     new Fault('denied', `${where}: ${problem}`, { cause: error, hint })
-  if (message === 'The server does not support SSL connections') {
+  if (isTlsDeclined(error)) {
     return fault(
       `the server offers no TLS, and sslmode=${tls.mode} needs it`,
       'switch it on there (ssl = on, ssl_cert_file, ssl_key_file), or use sslmode=disable',
