@@ -30,6 +30,23 @@ export async function pause(ms: number, signal?: AbortSignal): Promise<void> {
   await delay(ms, undefined, signal ? { signal } : {})
 }
 
+/** A pause that an abort only cuts short, for a loop whose condition looks at the signal. */
+export async function rest(ms: number, signal: AbortSignal): Promise<void> {
+  await pause(ms, signal).catch(() => {
+    // Aborted: the loop's condition ends it.
+  })
+}
+
+/** Resolves when `work` has ended, whatever came of it, and after `ms` at the latest. */
+export async function waitAtMost(work: Promise<unknown>, ms: number): Promise<void> {
+  const done = new AbortController()
+  const settled = work.then(
+    () => done.abort(),
+    () => done.abort(),
+  )
+  await Promise.race([settled, rest(ms, done.signal)])
+}
+
 /** `2026-11-24T07:05:40Z`: the vendor's seconds precision; milliseconds are cut, not rounded. */
 export function isoSeconds(at: Instant): string {
   return `${new Date(at).toISOString().slice(0, 19)}Z`

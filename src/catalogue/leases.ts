@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import { pause } from '../base/clock.ts'
+import { pause, rest } from '../base/clock.ts'
 import { describeError, Fault } from '../base/fault.ts'
 import { randomName } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
@@ -30,9 +30,7 @@ export async function runUnderLease(
     } catch (error) {
       if (!signal.aborted) log.warn('duty interrupted', { duty: name, error: describeError(error) })
     }
-    await pause(1_000, signal).catch(() => {
-      // Stopping: the loop's condition ends it.
-    })
+    await rest(1_000, signal)
   }
   await release(catalogue, name, holder)
 }

@@ -1,4 +1,4 @@
-import { pause, SECOND_MS } from '../base/clock.ts'
+import { rest, SECOND_MS } from '../base/clock.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Tally } from '../base/metrics.ts'
 import type { Secret } from '../base/secret.ts'
@@ -59,8 +59,6 @@ async function watch(parts: AlarmParts, log: Logger, signal: AbortSignal): Promi
       await catalogue.transaction(passOverOld)
       await catalogue.transaction(forgetEvents)
     }
-    await pause(WATCH_MS, signal).catch(() => {
-      // Stopping: the loop's condition ends it.
-    })
+    await rest(WATCH_MS, signal)
   }
 }

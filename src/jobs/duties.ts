@@ -1,4 +1,4 @@
-import { pause } from '../base/clock.ts'
+import { rest } from '../base/clock.ts'
 import type { InstanceId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import { forgetNonces } from '../catalogue/access.ts'
@@ -49,9 +49,7 @@ async function tick(parts: WorkerParts, log: Logger, signal: AbortSignal): Promi
       const left = await catalogue.transaction(instancesDueForReclaim)
       for (const instanceId of left) await askForPurge(parts, instanceId)
     }
-    await pause(TICK_MS, signal).catch(() => {
-      // Stopping: the loop's condition ends it.
-    })
+    await rest(TICK_MS, signal)
   }
   log.info('duty ended', { duty: 'schedule' })
 }

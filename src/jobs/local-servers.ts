@@ -1,4 +1,4 @@
-import { pause } from '../base/clock.ts'
+import { rest } from '../base/clock.ts'
 import { describeError, Fault, invariant, isFault } from '../base/fault.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Sealer } from '../base/sealing.ts'
@@ -147,9 +147,7 @@ async function supervise(needs: Needs, servers: Servers, signal: AbortSignal): P
         await reportFailure(needs, servers, server, count, error)
       }
     }
-    await pause(SUPERVISE_MS, signal).catch(() => {
-      // Stopping: the loop's condition ends it.
-    })
+    await rest(SUPERVISE_MS, signal)
   }
 }
 

@@ -1,10 +1,10 @@
 import { createHmac } from 'node:crypto'
-import { isoMilliseconds, isoSeconds, machineNow, pause, SECOND_MS } from '../base/clock.ts'
+import { isoMilliseconds, isoSeconds, machineNow, rest, SECOND_MS } from '../base/clock.ts'
 import { describeError } from '../base/fault.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Tally } from '../base/metrics.ts'
 import type { Secret } from '../base/secret.ts'
-import type { Catalogue } from '../catalogue/database.ts'
+import type { Catalogue, Transaction } from '../catalogue/database.ts'
 import {
   countFailedTry,
   type EventRecord,
@@ -47,19 +47,14 @@ export async function notify(
   signal: AbortSignal,
 ): Promise<void> {
   let failures = 0
-  while (!signal.aborted) {
-    const event = await catalogue.transaction(nextToNotify)
-    if (event === null) {
-      await rest(POLL_MS, signal)
-      continue
-    }
+  await forEachWaiting(catalogue, nextToNotify, signal, async (event) => {
     const problem = await send(event, receiver, signal)
     if (problem !== null && signal.aborted) return
     if (problem === null) {
       await catalogue.transaction((tx) => markNotified(tx, event.id))
       tries.add({ result: 'sent' })
       failures = 0
-      continue
+      return
     }
     const over = await catalogue.transaction((tx) => countFailedTry(tx, event.id))
     tries.add({ result: over ? 'given_up' : 'failed' })
@@ -69,7 +64,7 @@ export async function notify(
     else if (failures === 0) log.warn('event not told yet', told)
     await rest(Math.min(RETRY_FIRST_MS * 2 ** Math.min(failures, 20), RETRY_MAX_MS), signal)
     failures += 1
-  }
+  })
 }
 
 /** The duty: asks the dead-man's URL after each successful backup; one request answers for several. */
@@ -80,12 +75,7 @@ export async function pingDeadMan(
   signal: AbortSignal,
 ): Promise<void> {
   let failures = 0
-  while (!signal.aborted) {
-    const id = await catalogue.transaction(newestPing)
-    if (id === null) {
-      await rest(POLL_MS, signal)
-      continue
-    }
+  await forEachWaiting(catalogue, newestPing, signal, async (id) => {
     const problem = await ask(url, { method: 'GET' }, signal)
     if (problem !== null && signal.aborted) return
     failures = problem === null ? 0 : failures + 1
@@ -97,6 +87,20 @@ export async function pingDeadMan(
       log.error('dead-man ping given up', { problem })
       failures = 0
     } else await rest(RETRY_FIRST_MS * 2 ** (failures - 1), signal)
+  })
+}
+
+/** Handles what `next` finds, one after the other, and looks again a little later when it is null. */
+async function forEachWaiting<T>(
+  catalogue: Catalogue,
+  next: (tx: Transaction) => Promise<T | null>,
+  signal: AbortSignal,
+  handle: (waiting: T) => Promise<void>,
+): Promise<void> {
+  while (!signal.aborted) {
+    const waiting = await catalogue.transaction(next)
+    if (waiting === null) await rest(POLL_MS, signal)
+    else await handle(waiting)
   }
 }
 
@@ -154,10 +158,4 @@ async function ask(
   } catch (error) {
     return late.aborted ? `no reply within ${REQUEST_TIMEOUT_MS / 1000} s` : describeError(error)
   }
-}
-
-async function rest(ms: number, signal: AbortSignal): Promise<void> {
-  await pause(ms, signal).catch(() => {
-    // Stopping: the loop's condition ends it.
-  })
 }

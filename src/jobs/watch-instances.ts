@@ -1,4 +1,4 @@
-import { pause } from '../base/clock.ts'
+import { rest } from '../base/clock.ts'
 import { describeError } from '../base/fault.ts'
 import type { InstanceId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
@@ -45,9 +45,7 @@ export async function watchInstances(
       }),
     )
     seen = new Map(next)
-    await pause(WATCH_MS, signal).catch(() => {
-      // Stopping: the loop's condition ends it.
-    })
+    await rest(WATCH_MS, signal)
   }
 }
 

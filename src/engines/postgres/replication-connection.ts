@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import { pause } from '../../base/clock.ts'
+import { waitAtMost } from '../../base/clock.ts'
 import { Fault } from '../../base/fault.ts'
 import type { Endpoint } from '../engine.ts'
 import { type BackendMessage, MessageReader, readFields, readRow } from './message-reader.ts'
@@ -126,9 +126,7 @@ export class ReplicationConnection implements AsyncDisposable {
     const closed = new Promise<void>((resolve) => this.#socket.once('close', () => resolve()))
     if (!this.#socket.destroyed) this.#send('X', Buffer.alloc(0))
     this.#socket.destroySoon()
-    const waiting = new AbortController()
-    await Promise.race([closed, pause(GOODBYE_MS, waiting.signal)])
-    waiting.abort()
+    await waitAtMost(closed, GOODBYE_MS)
     this.#socket.destroy()
     await closed
   }

@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import { pause } from '../../base/clock.ts'
+import { waitAtMost } from '../../base/clock.ts'
 import type { Endpoint } from '../engine.ts'
 import { connectClient } from './server-client.ts'
 import { clientFault } from './server-fault.ts'
@@ -53,14 +53,7 @@ export async function withSession<T>(
     throw clientFault(error, endpoint, 'cannot ask')
   } finally {
     // What matters has been answered; a connection that cannot be closed in order is lost anyway.
-    if (!stream.destroyed) await sayGoodbye(client)
+    if (!stream.destroyed) await waitAtMost(client.end(), GOODBYE_MS)
     cut()
   }
-}
-
-async function sayGoodbye(client: pg.Client): Promise<void> {
-  const waiting = new AbortController()
-  const ended = client.end().catch(() => undefined)
-  await Promise.race([ended, pause(GOODBYE_MS, waiting.signal)])
-  waiting.abort()
 }
