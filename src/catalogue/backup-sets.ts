@@ -1,4 +1,4 @@
-import { sql } from 'kysely'
+import { type RawBuilder, sql } from 'kysely'
 import type { Instant } from '../base/clock.ts'
 import { DAY_MS } from '../base/clock.ts'
 import type { BackupSetId, InstanceId, SeriesId } from '../base/ids.ts'
@@ -15,6 +15,7 @@ const FAILED_LISTED_DAYS = 7
 /** A set, or a failed run, as it is listed. */
 export interface ListedSet extends BackupSetFacts {
   readonly state: 'kept' | 'failed'
+  readonly instanceId: InstanceId
   readonly number: SetNumber
   readonly mode: 'Manual' | 'Automated'
   readonly startedAt: Instant
@@ -36,21 +37,58 @@ export interface SetFilter {
   readonly to: Instant | null
 }
 
-const RESTORING = pinnedSql('restore')
+/** What the rules need of a set. */
+const FACTS = sql`s.set_id as id, s.state, s.finished_at as "finishedAt",
+  ${pinnedSql('restore')} as restoring`
 
-/** One page, newest first, and how many there are in all. */
-export async function listSets(
+export interface Page {
+  readonly offset: number
+  readonly limit: number
+}
+
+export interface SetPage {
+  readonly sets: readonly ListedSet[]
+  /** How many there are in all. */
+  readonly total: number
+}
+
+/** One page of the sets and failed runs of an instance, newest first. */
+export function listSets(
   tx: Transaction,
   instanceId: InstanceId,
   filter: SetFilter,
   now: Instant,
-  page: { readonly offset: number; readonly limit: number },
-): Promise<{ readonly sets: readonly ListedSet[]; readonly total: number }> {
+  page: Page,
+): Promise<SetPage> {
+  const wanted = sql`s.instance_id = ${instanceId}
+    and (s.state = 'kept' or (s.state = 'failed'
+      and s.finished_at > ${now - FAILED_LISTED_DAYS * DAY_MS}))`
+  return readPage(tx, wanted, filter, page)
+}
+
+/** One page of the sets of released instances (of one of them, if named), newest first. */
+export function listDetachedSets(
+  tx: Transaction,
+  instanceId: string | null,
+  filter: SetFilter,
+  page: Page,
+): Promise<SetPage> {
+  const wanted = sql`s.state = 'kept'
+    and exists (select from instance i
+      where i.instance_id = s.instance_id and i.released_at is not null)
+    and (${instanceId}::text is null or s.instance_id = ${instanceId})`
+  return readPage(tx, wanted, filter, page)
+}
+
+async function readPage(
+  tx: Transaction,
+  wanted: RawBuilder<unknown>,
+  filter: SetFilter,
+  page: Page,
+): Promise<SetPage> {
   const listed = sql`
     from backup_set s
-    where s.instance_id = ${instanceId}
-      and (s.state = 'kept' or (s.state = 'failed'
-        and s.finished_at > ${now - FAILED_LISTED_DAYS * DAY_MS}))
+    where ${wanted}
       and (${filter.setId}::text is null or s.set_id::text = ${filter.setId})
       and (${filter.state}::text is null or s.state = ${filter.state})
       and (${filter.mode}::text is null or s.mode = ${filter.mode})
@@ -59,11 +97,10 @@ export async function listSets(
   const db = sqlOf(tx)
   const counted = await sql<{ total: number }>`select count(*) as total ${listed}`.execute(db)
   const { rows } = await sql<ListedSet>`
-    select s.set_id as id, s.number, s.state, s.mode, s.started_at as "startedAt",
-      s.finished_at as "finishedAt", s.consistent_at as "consistentAt",
-      coalesce(s.content_bytes, 0) as "contentBytes", coalesce(s.new_bytes, 0) as "newBytes",
-      s.checksum, s.node, s.cause, ${RESTORING} as restoring
-    ${listed} order by s.started_at desc, s.number desc
+    select ${FACTS}, s.instance_id as "instanceId", s.number, s.mode, s.started_at as "startedAt",
+      s.consistent_at as "consistentAt", coalesce(s.content_bytes, 0) as "contentBytes",
+      coalesce(s.new_bytes, 0) as "newBytes", s.checksum, s.node, s.cause
+    ${listed} order by s.started_at desc, s.set_id desc
     limit ${page.limit} offset ${page.offset}`.execute(db)
   return { sets: rows, total: counted.rows[0]?.total ?? 0 }
 }
@@ -76,8 +113,7 @@ export async function factsOfSets(
   now: Instant,
 ): Promise<ReadonlyMap<BackupSetId, BackupSetFacts>> {
   const { rows } = await sql<BackupSetFacts>`
-    select s.set_id as id, s.state, s.finished_at as "finishedAt", ${RESTORING} as restoring
-    from backup_set s
+    select ${FACTS} from backup_set s
     where s.instance_id = ${instanceId} and s.set_id = any(${ids}::bigint[])
       and (s.state = 'kept' or (s.state = 'failed'
         and s.finished_at > ${now - FAILED_LISTED_DAYS * DAY_MS}))`.execute(sqlOf(tx))
@@ -90,8 +126,7 @@ export async function keptSets(
   instanceId: InstanceId,
 ): Promise<readonly BackupSetFacts[]> {
   const { rows } = await sql<BackupSetFacts>`
-    select s.set_id as id, s.state, s.finished_at as "finishedAt", ${RESTORING} as restoring
-    from backup_set s where s.instance_id = ${instanceId} and s.state = 'kept'
+    select ${FACTS} from backup_set s where s.instance_id = ${instanceId} and s.state = 'kept'
     order by s.number desc`.execute(sqlOf(tx))
   return rows
 }

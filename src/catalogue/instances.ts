@@ -90,6 +90,16 @@ export async function findInstance(
   return rows[0] ? fromRow(rows[0]) : null
 }
 
+/** Instances by their IDs, released ones too. */
+export async function readInstances(
+  tx: Transaction,
+  ids: readonly InstanceId[],
+): Promise<ReadonlyMap<InstanceId, InstanceWithPolicy>> {
+  const { rows } = await sql<Row>`
+    select ${COLUMNS} from instance where instance_id = any(${ids}::text[])`.execute(sqlOf(tx))
+  return new Map(rows.map((row) => [row.id, fromRow(row)]))
+}
+
 /**
  * The one lock: every transaction that changes an instance, its sets or its series begins here, so
  * that races end in a serial order.
@@ -180,8 +190,7 @@ function fromRow(row: Row): InstanceWithPolicy {
 /** Removes an instance that never came to be, with its jobs and servers; it has no sets. */
 export async function removeInstance(tx: Transaction, id: InstanceId): Promise<void> {
   const db = sqlOf(tx)
-  await sql`delete from local_server where instance_id = ${id}`.execute(db)
-  await sql`delete from attached_server where instance_id = ${id}`.execute(db)
+  await forgetServers(tx, id)
   await sql`delete from job where instance_id = ${id}`.execute(db)
   await sql`delete from instance where instance_id = ${id}`.execute(db)
 }
@@ -244,10 +253,15 @@ export async function releaseInstance(
   now: Instant,
 ): Promise<void> {
   const db = sqlOf(tx)
-  await sql`delete from local_server where instance_id = ${id}`.execute(db)
-  await sql`delete from attached_server where instance_id = ${id}`.execute(db)
+  await forgetServers(tx, id)
   await sql`delete from probe where instance_id = ${id}`.execute(db)
   await sql`
     update instance set status = 'Released', released_at = ${now}, client_token = null
     where instance_id = ${id}`.execute(db)
+}
+
+async function forgetServers(tx: Transaction, id: InstanceId): Promise<void> {
+  const db = sqlOf(tx)
+  await sql`delete from local_server where instance_id = ${id}`.execute(db)
+  await sql`delete from attached_server where instance_id = ${id}`.execute(db)
 }

@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import type { Instant } from '../base/clock.ts'
+import { invariant } from '../base/fault.ts'
 import type { InstanceId } from '../base/ids.ts'
 import type { InstanceStatus } from '../domain/instance.ts'
 import type { JobKind, JobState } from '../domain/job.ts'
@@ -96,9 +97,8 @@ export async function readFigures(tx: Transaction): Promise<Figures> {
         from event where ${WAITS}) as "oldestWaitingSeconds"
     from purge`.execute(db)
   const [figures] = store.rows
-  const none = { storedBytes: 0, releasedBytes: 0, freedBytes: 0 }
-  const nothing = { ...none, eventsWaiting: 0, oldestWaitingSeconds: 0 }
-  return { instances: instances.rows, jobs: jobs.rows, store: figures ?? nothing }
+  invariant(figures, 'sums without groups are one row')
+  return { instances: instances.rows, jobs: jobs.rows, store: figures }
 }
 
 const WAITS = sql`channel = 'notification' and notified_at is null and given_up_at is null`

@@ -1,35 +1,26 @@
 import { z } from 'zod'
 import type { Instant } from '../base/clock.ts'
-import { isoSeconds, SECOND_MS } from '../base/clock.ts'
 import type { ListedSet, SetFilter } from '../catalogue/backup-sets.ts'
 import { listSets } from '../catalogue/backup-sets.ts'
 import type { InstanceWithPolicy } from '../catalogue/instances.ts'
 import { findInstance } from '../catalogue/instances.ts'
-import { judgeSet } from '../domain/deletion.ts'
 import { defineOperation } from '../wire/operation.ts'
 import { choice, splitIds, text } from '../wire/parameters.ts'
 import type { OperationParts } from './parts.ts'
-import { SET_LIST_ERRORS, setListParameters } from './set-list-parameters.ts'
+import { SetFields, setFields } from './set-fields.ts'
+import {
+  NO_SETS,
+  PageFields,
+  pageFields,
+  pageOf,
+  SET_LIST_ERRORS,
+  setListParameters,
+} from './set-list-parameters.ts'
 
 const ListedBackup = z.object({
-  BackupId: z.string(),
-  DBInstanceId: z.string(),
-  HostInstanceID: z.string(),
-  BackupStartTime: z.string(),
-  BackupEndTime: z.string(),
-  BackupStatus: z.string(),
-  BackupType: z.string(),
-  BackupMode: z.string(),
-  BackupMethod: z.string(),
+  ...SetFields,
   BackupInitiator: z.string(),
-  BackupSize: z.number(),
-  BackupDownloadURL: z.string(),
-  BackupIntranetDownloadURL: z.string(),
-  StoreStatus: z.string(),
   StorageClass: z.string(),
-  MetaStatus: z.string(),
-  IsAvail: z.number(),
-  ConsistentTime: z.number(),
   CopyOnlyBackup: z.string(),
   Encryption: z.string(),
   Engine: z.string(),
@@ -63,9 +54,7 @@ export const DescribeBackups = defineOperation(
     }),
     response: z.object({
       Items: z.object({ Backup: z.array(ListedBackup) }),
-      PageNumber: z.string(),
-      PageRecordCount: z.string(),
-      TotalRecordCount: z.string(),
+      ...PageFields,
       TotalEcsSnapshotSize: z.number(),
     }),
     errors: {
@@ -77,8 +66,6 @@ export const DescribeBackups = defineOperation(
   async ({ parameters, now, refuse }, { catalogue }: Pick<OperationParts, 'catalogue'>) => {
     const { StartTime: from = null, EndTime: to = null } = parameters
     if (from !== null && to !== null && to <= from) throw refuse('InvalidParameterCombination')
-    const page = parameters.PageNumber ?? 1
-    const limit = parameters.PageSize ?? 30
     return catalogue.transaction(async (tx) => {
       const found = await findInstance(tx, parameters.DBInstanceId)
       if (!found) throw refuse('InvalidDBInstanceName.NotFound')
@@ -93,14 +80,12 @@ export const DescribeBackups = defineOperation(
       }
       const namesNone = BackupId !== undefined && setId === null
       const none = namesNone || parameters.BackupType === 'IncrementalBackup'
-      const { sets, total } = none
-        ? { sets: [], total: 0 }
-        : await listSets(tx, found.instance.id, filter, now, { offset: (page - 1) * limit, limit })
+      const listed = none
+        ? NO_SETS
+        : await listSets(tx, found.instance.id, filter, now, pageOf(parameters))
       return {
-        Items: { Backup: sets.map((set) => show(set, found, now)) },
-        PageNumber: String(page),
-        PageRecordCount: String(sets.length),
-        TotalRecordCount: String(total),
+        Items: { Backup: listed.sets.map((set) => show(set, found, now)) },
+        ...pageFields(parameters, listed),
         TotalEcsSnapshotSize: 0,
       }
     })
@@ -112,32 +97,15 @@ function stateOf(status: 'Success' | 'Failed' | undefined): SetFilter['state'] {
   return status === 'Success' ? 'kept' : 'failed'
 }
 
-function show(set: ListedSet, { instance, policy }: InstanceWithPolicy, now: Instant) {
-  const verdict = judgeSet({ instance, policy, id: String(set.id), set, now }, 'by-hand')
-  const good = set.state === 'kept'
+function show(set: ListedSet, owner: InstanceWithPolicy, now: Instant) {
   return {
-    BackupId: String(set.id),
-    DBInstanceId: instance.id,
-    HostInstanceID: set.node ?? '',
-    BackupStartTime: isoSeconds(set.startedAt),
-    BackupEndTime: isoSeconds(set.finishedAt),
-    BackupStatus: good ? 'Success' : 'Failed',
-    BackupType: 'FullBackup',
-    BackupMode: set.mode,
-    BackupMethod: 'Physical',
+    ...setFields(set, owner, now),
     BackupInitiator: set.mode === 'Manual' ? 'User' : 'System',
-    BackupSize: set.contentBytes,
-    BackupDownloadURL: '',
-    BackupIntranetDownloadURL: '',
-    StoreStatus: verdict.refusal ? 'Disabled' : 'Enabled',
     StorageClass: '0',
-    MetaStatus: '',
-    IsAvail: good ? 1 : 0,
-    ConsistentTime: Math.floor((set.consistentAt ?? 0) / SECOND_MS),
     CopyOnlyBackup: '0',
     Encryption: '{}',
-    Engine: instance.engine,
-    EngineVersion: instance.engineVersion,
+    Engine: owner.instance.engine,
+    EngineVersion: owner.instance.engineVersion,
     Checksum: checksumOf(set.checksum),
     NewBytes: set.newBytes,
     ...(set.cause === null ? {} : { FailureReason: set.cause }),

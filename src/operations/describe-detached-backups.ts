@@ -1,33 +1,21 @@
 import { z } from 'zod'
-import { isoSeconds, SECOND_MS } from '../base/clock.ts'
 import { invariant } from '../base/fault.ts'
-import { type DetachedSet, listDetachedSets } from '../catalogue/detached-sets.ts'
-import { type InstanceWithPolicy, lockInstance } from '../catalogue/instances.ts'
-import { judgeSet } from '../domain/deletion.ts'
+import { listDetachedSets, type SetFilter } from '../catalogue/backup-sets.ts'
+import { readInstances } from '../catalogue/instances.ts'
 import { defineOperation } from '../wire/operation.ts'
 import { choice, text } from '../wire/parameters.ts'
 import type { OperationParts } from './parts.ts'
-import { SET_LIST_ERRORS, setListParameters } from './set-list-parameters.ts'
+import { SetFields, setFields } from './set-fields.ts'
+import {
+  NO_SETS,
+  PageFields,
+  pageFields,
+  pageOf,
+  SET_LIST_ERRORS,
+  setListParameters,
+} from './set-list-parameters.ts'
 
-const DetachedBackup = z.object({
-  BackupId: z.string(),
-  DBInstanceId: z.string(),
-  DBInstanceComment: z.string(),
-  HostInstanceID: z.string(),
-  BackupStartTime: z.string(),
-  BackupEndTime: z.string(),
-  BackupStatus: z.string(),
-  BackupType: z.string(),
-  BackupMode: z.string(),
-  BackupMethod: z.string(),
-  BackupSize: z.number(),
-  BackupDownloadURL: z.string(),
-  BackupIntranetDownloadURL: z.string(),
-  ConsistentTime: z.number(),
-  IsAvail: z.number(),
-  MetaStatus: z.string(),
-  StoreStatus: z.string(),
-})
+const DetachedBackup = z.object({ ...SetFields, DBInstanceComment: z.string() })
 
 /** The sets that outlived their instances, until someone deletes them. */
 export const DescribeDetachedBackups = defineOperation(
@@ -47,72 +35,30 @@ export const DescribeDetachedBackups = defineOperation(
     }),
     response: z.object({
       Items: z.object({ Backup: z.array(DetachedBackup) }),
-      PageNumber: z.string(),
-      PageRecordCount: z.string(),
-      TotalRecordCount: z.string(),
+      ...PageFields,
     }),
-    errors: {
-      ...SET_LIST_ERRORS,
-    },
+    errors: SET_LIST_ERRORS,
   },
   async ({ parameters, now }, { catalogue }: Pick<OperationParts, 'catalogue'>) => {
-    const page = parameters.PageNumber ?? 1
-    const limit = parameters.PageSize ?? 30
+    const { DBInstanceId = null, BackupId: setId = null, BackupMode: mode = null } = parameters
+    const { StartTime: from = null, EndTime: to = null } = parameters
+    const filter: SetFilter = { setId, state: null, mode, from, to }
     return catalogue.transaction(async (tx) => {
-      const filter = {
-        setId: parameters.BackupId ?? null,
-        mode: parameters.BackupMode ?? null,
-        from: parameters.StartTime ?? null,
-        to: parameters.EndTime ?? null,
-      }
-      const { sets, total } =
+      const listed =
         parameters.BackupStatus === 'Failed'
-          ? { sets: [], total: 0 }
-          : await listDetachedSets(tx, parameters.DBInstanceId ?? null, filter, {
-              offset: (page - 1) * limit,
-              limit,
-            })
-      const owners = new Map<string, InstanceWithPolicy>()
-      for (const { instanceId } of sets) {
-        if (owners.has(instanceId)) continue
-        const owner = await lockInstance(tx, instanceId)
-        invariant(owner, 'a released instance keeps its row')
-        owners.set(instanceId, owner)
-      }
-      const shown = sets.map((set) => {
+          ? NO_SETS
+          : await listDetachedSets(tx, DBInstanceId, filter, pageOf(parameters))
+      const owners = await readInstances(
+        tx,
+        listed.sets.map((set) => set.instanceId),
+      )
+      const shown = listed.sets.map((set) => {
         const owner = owners.get(set.instanceId)
-        invariant(owner, 'the owner of a listed set was read')
-        const subject = { ...owner, id: String(set.id), set, now }
-        return show(set, owner, judgeSet(subject, 'by-hand').refusal === null)
+        invariant(owner, 'a released instance keeps its row')
+        const DBInstanceComment = owner.instance.description
+        return { ...setFields(set, owner, now), DBInstanceComment }
       })
-      return {
-        Items: { Backup: shown },
-        PageNumber: String(page),
-        PageRecordCount: String(sets.length),
-        TotalRecordCount: String(total),
-      }
+      return { Items: { Backup: shown }, ...pageFields(parameters, listed) }
     })
   },
 )
-
-function show(set: DetachedSet, { instance }: InstanceWithPolicy, deletable: boolean) {
-  return {
-    BackupId: String(set.id),
-    DBInstanceId: set.instanceId,
-    DBInstanceComment: instance.description,
-    HostInstanceID: set.node ?? '',
-    BackupStartTime: isoSeconds(set.startedAt),
-    BackupEndTime: isoSeconds(set.finishedAt),
-    BackupStatus: 'Success',
-    BackupType: 'FullBackup',
-    BackupMode: set.mode,
-    BackupMethod: 'Physical',
-    BackupSize: set.contentBytes,
-    BackupDownloadURL: '',
-    BackupIntranetDownloadURL: '',
-    ConsistentTime: Math.floor((set.consistentAt ?? 0) / SECOND_MS),
-    IsAvail: 1,
-    MetaStatus: '',
-    StoreStatus: deletable ? 'Enabled' : 'Disabled',
-  }
-}

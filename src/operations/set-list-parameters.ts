@@ -1,3 +1,5 @@
+import { z } from 'zod'
+import type { Page, SetPage } from '../catalogue/backup-sets.ts'
 import { moment, wholeNumber } from '../wire/parameters.ts'
 
 /** Parameters that lists of sets have in common; `sizeMax` is the largest page of the operation. */
@@ -29,3 +31,29 @@ export const SET_LIST_ERRORS = {
   'InvalidStartTime.Format': {},
   'InvalidEndTime.Format': {},
 } as const
+
+interface AskedPage {
+  readonly PageNumber?: number | undefined
+  readonly PageSize?: number | undefined
+}
+
+export function pageOf({ PageNumber = 1, PageSize = 30 }: AskedPage): Page {
+  return { offset: (PageNumber - 1) * PageSize, limit: PageSize }
+}
+
+export const NO_SETS: SetPage = { sets: [], total: 0 }
+
+/** What the reply says of the page; text, as the vendor has it. */
+export const PageFields = {
+  PageNumber: z.string(),
+  PageRecordCount: z.string(),
+  TotalRecordCount: z.string(),
+}
+
+export function pageFields({ PageNumber = 1 }: AskedPage, { sets, total }: SetPage) {
+  return {
+    PageNumber: String(PageNumber),
+    PageRecordCount: String(sets.length),
+    TotalRecordCount: String(total),
+  }
+}

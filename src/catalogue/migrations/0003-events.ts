@@ -26,8 +26,6 @@ const STATEMENTS = [
      running boolean not null, failures int not null, standby_failures int not null,
      findings int not null, probed_at timestamptz not null)`,
   `create index job_by_state on job (kind, state, created_at)`,
-  `create index object_stored on object (series) include (bytes)
-     where state in ('there', 'abandoned')`,
 ]
 
 export const events: Migration = {
