@@ -149,37 +149,24 @@ export async function startService(
 
 /** What is wrong with the users, folders and files that the configuration names; all of it. */
 export async function findProblems(config: Config): Promise<readonly string[]> {
-  const problems = [...(await findPlaceProblems(config))]
-  problems.push(...(await findAccountProblems(config)))
-  return [...problems, ...(await findTlsProblems(config))]
-}
-
-async function findAccountProblems(config: Config): Promise<readonly string[]> {
   const uid = process.getuid?.() ?? -1
-  const named = [
-    ['HOLDFAST_SERVER_USER', () => resolveServerUser(config.serverUser, uid)],
-    ['HOLDFAST_CATALOGUE_USER', () => resolveCatalogueUser(config.catalogueUser, null, uid)],
-  ] as const
-  const problems: string[] = []
-  for (const [name, resolve] of named) {
-    try {
-      await resolve()
-    } catch (error) {
-      if (!isFault(error)) throw error
-      problems.push(`${name}: ${error.message}; ${error.hint ?? ''}`)
-    }
-  }
-  return problems
+  const { serverUser, catalogueUser, tls } = config
+  const found = await Promise.all([
+    problemOf('HOLDFAST_SERVER_USER', () => resolveServerUser(serverUser, uid)),
+    problemOf('HOLDFAST_CATALOGUE_USER', () => resolveCatalogueUser(catalogueUser, null, uid)),
+    problemOf('HOLDFAST_TLS_CERT and HOLDFAST_TLS_KEY', async () => tls && readTlsPair(tls)),
+  ])
+  return [...(await findPlaceProblems(config)), ...found.filter((problem) => problem !== null)]
 }
 
-async function findTlsProblems({ tls }: Config): Promise<readonly string[]> {
+/** What a setting leads to fails with, for people; null when it does not. */
+async function problemOf(name: string, use: () => Promise<unknown>): Promise<string | null> {
   try {
-    if (tls !== null) await readTlsPair(tls)
-    return []
+    await use()
+    return null
   } catch (error) {
     if (!isFault(error)) throw error
-    const hint = error.hint === null ? '' : `; ${error.hint}`
-    return [`HOLDFAST_TLS_CERT and HOLDFAST_TLS_KEY: ${error.message}${hint}`]
+    return `${name}: ${error.message}${error.hint === null ? '' : `; ${error.hint}`}`
   }
 }
 

@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { getCACertificates, setDefaultCACertificates } from 'node:tls'
+import { authority } from '../base/address.ts'
 import { pause } from '../base/clock.ts'
 import { describeError, Fault, systemCode } from '../base/fault.ts'
 import type { Config } from '../config/config.ts'
@@ -78,8 +79,7 @@ function withScheme(address: string): string {
 /** Where the service of the same configuration listens; on all addresses includes loopback. */
 function listeningUrl({ listen, tls }: Config): string {
   const host = { '0.0.0.0': '127.0.0.1', '::': '::1' }[listen.host] ?? listen.host
-  const authority = host.includes(':') ? `[${host}]:${listen.port}` : `${host}:${listen.port}`
-  return `${tls === null ? 'http' : 'https'}://${authority}`
+  return `${tls === null ? 'http' : 'https'}://${authority(host, listen.port)}`
 }
 
 /**

@@ -1,6 +1,6 @@
+import { isLoopback, type ListenAddress, type Subnet } from '../base/address.ts'
+import type { DiskLow } from '../base/disk-low.ts'
 import type { Secret } from '../base/secret.ts'
-import { isLoopback, type ListenAddress, type Subnet } from './address.ts'
-import type { DiskLow } from './disk-low.ts'
 import type { Environment } from './environment.ts'
 import { givenValue, unknownNames } from './given-values.ts'
 import type { Place, Setting } from './setting.ts'

@@ -1,7 +1,4 @@
-/** Free space below which a file system is low. */
-export type DiskLow =
-  | { readonly kind: 'percent'; readonly percent: number }
-  | { readonly kind: 'bytes'; readonly bytes: number }
+import type { DiskLow } from '../base/disk-low.ts'
 
 const UNIT_BYTES = { '': 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 } as const
 

@@ -1,7 +1,9 @@
 import { isAbsolute, join, resolve } from 'node:path'
+import type { ListenAddress, Subnet } from '../base/address.ts'
+import type { DiskLow } from '../base/disk-low.ts'
 import { Secret } from '../base/secret.ts'
-import { type ListenAddress, parseListenAddress, parseSubnet, type Subnet } from './address.ts'
-import { type DiskLow, parseDiskLow } from './disk-low.ts'
+import { parseListenAddress, parseSubnet } from './address.ts'
+import { parseDiskLow } from './disk-low.ts'
 import { type Setting, setting } from './setting.ts'
 
 /** The data folder of root: its home is closed to the user under which database servers run. */

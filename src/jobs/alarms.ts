@@ -1,4 +1,5 @@
 import { rest, SECOND_MS } from '../base/clock.ts'
+import type { DiskLow } from '../base/disk-low.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Tally } from '../base/metrics.ts'
 import type { Secret } from '../base/secret.ts'
@@ -9,7 +10,7 @@ import type { WatchedFolders } from './free-space.ts'
 import type { RefreshedClock } from './job.ts'
 import { notify, pingDeadMan, type Receiver } from './notify.ts'
 import { watchBackups } from './watch-backups.ts'
-import { type DiskLow, watchDisk } from './watch-disk.ts'
+import { watchDisk } from './watch-disk.ts'
 
 const WATCH_MS = 5 * SECOND_MS
 const HOUSEKEEPING_ROUNDS = 120

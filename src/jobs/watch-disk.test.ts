@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { DiskLow } from '../base/disk-low.ts'
 import { SILENT } from '../base/logger.ts'
 import { listEvents } from '../catalogue/events.ts'
 import { openTestCatalogue } from '../testing/catalogue-server.ts'
-import { type DiskLow, judgeSpace, watchDisk } from './watch-disk.ts'
+import { judgeSpace, watchDisk } from './watch-disk.ts'
 
 const SHARE: DiskLow = { kind: 'percent', percent: 10 }
 const AMOUNT: DiskLow = { kind: 'bytes', bytes: 1000 }

@@ -1,13 +1,9 @@
+import type { DiskLow } from '../base/disk-low.ts'
 import { describeError } from '../base/fault.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Catalogue } from '../catalogue/database.ts'
 import { endAlarm, raiseAlarm } from '../catalogue/events.ts'
 import { distinctFolders, type Space, spaceOf, type WatchedFolders } from './free-space.ts'
-
-/** Free space below which a file system is low. */
-export type DiskLow =
-  | { readonly kind: 'percent'; readonly percent: number }
-  | { readonly kind: 'bytes'; readonly bytes: number }
 
 /** Free space must pass the limit by this part of it before it counts as enough: no event at every write. */
 const ENOUGH_PART = 1 / 10

@@ -111,8 +111,9 @@ function isRunning({ masterId }: Instance, { running, findings }: ProbeResult): 
 }
 
 /**
- * The primary is another server of the instance now, on a later timeline: from here on backups, probes
- * and addresses go by that. Roles of local servers are this service's own doing, and followers have no primary.
+ * The primary is another server of the instance now, on a later timeline: from here on backups,
+ * probes and addresses go by that. Roles of local servers are this service's own doing, and
+ * followers have no primary.
  */
 async function follow(
   { catalogue }: WorkerParts,

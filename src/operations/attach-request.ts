@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto'
 import type { ServerProblem, TlsMode } from '../domain/attaching.ts'
-import { isLoopback, readServerUrl, type ServerAddress } from './server-address.ts'
+import { isThisHost, readServerUrl, type ServerAddress } from './server-address.ts'
 
 /** What AttachDBInstance is given of the servers. */
 export interface AttachInput {
@@ -61,7 +61,7 @@ function complete(
 ): ServerToAttach {
   const { host, password } = address
   const beyond = SslRootCert === undefined ? 'require' : 'verify-full'
-  const tlsMode = address.tlsMode ?? (isLoopback(host) ? 'prefer' : beyond)
+  const tlsMode = address.tlsMode ?? (isThisHost(host) ? 'prefer' : beyond)
   return { ...address, role, tlsMode, password: password ?? Password ?? '' }
 }
 
@@ -69,7 +69,7 @@ function plainTextProblem(
   { host, port, tlsMode }: ServerToAttach,
   allowed: boolean,
 ): ServerProblem | null {
-  if (allowed || isLoopback(host) || !['disable', 'prefer'].includes(tlsMode)) return null
+  if (allowed || isThisHost(host) || !['disable', 'prefer'].includes(tlsMode)) return null
   return {
     server: `${host}:${port}`,
     problem: `sslmode=${tlsMode} lets password and data go over the network in plain text`,

@@ -1,3 +1,4 @@
+import { isLoopback } from '../base/address.ts'
 import { TLS_MODES, type TlsMode } from '../domain/attaching.ts'
 
 /** What a connection URL says, without its password, and how the server is spoken to. */
@@ -47,8 +48,8 @@ export function readServerUrl(url: string): ServerAddress | { readonly problems:
 }
 
 /** This very host, or a socket on it: nobody can listen in between. */
-export function isLoopback(host: string): boolean {
-  return host.startsWith('/') || /^(localhost|::1|127\.\d+\.\d+\.\d+)$/.test(host)
+export function isThisHost(host: string): boolean {
+  return host.startsWith('/') || isLoopback(host)
 }
 
 function readOptions(options: URLSearchParams, problems: string[]): TlsMode | null {

@@ -47,7 +47,8 @@ const IMMEDIATE_STOP_MS = 10_000
 
 /**
  * Starts a server and waits until it lets clients in. What an earlier, killed process left running
- * on the directory is stopped first, and a directory of another user becomes this one's. The server outlives this process when that is killed.
+ * on the directory is stopped first, and a directory of another user becomes this one's. The server
+ * outlives this process when that is killed.
  * A port that another program listens on is a Fault 'exists'.
  */
 export async function startPostgres(

@@ -1,11 +1,5 @@
 import { BlockList, isIP, type Socket } from 'node:net'
-
-/** A range of addresses, as `HOLDFAST_TRUSTED_PROXIES` lists them. */
-export interface Subnet {
-  readonly address: string
-  readonly prefix: number
-  readonly family: 'ipv4' | 'ipv6'
-}
+import type { Subnet } from '../base/address.ts'
 
 /** Who called, and how, as far as it is to be believed. */
 export interface Origin {

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { Socket } from 'node:net'
+import { authority, type ListenAddress } from '../base/address.ts'
 import { MINUTE_MS, pause, SECOND_MS } from '../base/clock.ts'
 import { Fault, systemCode } from '../base/fault.ts'
 import type { TlsPair } from './tls-files.ts'
@@ -33,12 +34,6 @@ export const LIMITS: Limits = {
   keepAliveMs: 75 * SECOND_MS,
   idleTimeoutMs: 2 * MINUTE_MS,
   checkMs: 2 * SECOND_MS,
-}
-
-export interface ListenAddress {
-  readonly host: string
-  /** 0: any free one. */
-  readonly port: number
 }
 
 /** What is not HTTP, too large or too slow; may answer on the socket. */
@@ -129,10 +124,6 @@ export async function listenOn(
   }
   const address = server.address()
   return typeof address === 'object' && address !== null ? address.port : port
-}
-
-export function authority(host: string, port: number): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
 /** Lets requests that run finish for `withinMs`, then closes what is left. */

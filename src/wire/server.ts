@@ -6,23 +6,22 @@ import fastify, {
   type FastifyReply,
   type FastifyRequest,
 } from 'fastify'
+import { authority, type ListenAddress, type Subnet } from '../base/address.ts'
 import { type Clock, pause, SECOND_MS } from '../base/clock.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Secret } from '../base/secret.ts'
 import { type Answer, type Api, answerCall, answerError } from './api.ts'
 import type { Incoming } from './arrival.ts'
 import type { AccessKeys, Nonces } from './authentication.ts'
-import { originReader, type Subnet } from './client-address.ts'
+import { originReader } from './client-address.ts'
 import { ApiError, apiError, unreadableRequest } from './errors.ts'
 import { createHealthCheck, type Probe } from './health.ts'
 import { largeBodyGate } from './large-bodies.ts'
 import {
-  authority,
   closeWithin,
   createListener,
   LIMITS,
   type Limits,
-  type ListenAddress,
   type Listener,
   listenOn,
 } from './listener.ts'

@@ -1,3 +1,4 @@
+import { authority } from '../../base/address.ts'
 import { describeError, isFault, systemCode } from '../../base/fault.ts'
 import { accessLine, quoteIdentifier } from '../../domain/access.ts'
 import type { ServerProblem } from '../../domain/attaching.ts'
@@ -6,7 +7,7 @@ import { RAISE_WAL_SENDERS, SET_WAL_LEVEL, WAL_SENDERS_NEEDED } from './server-f
 
 /** `host:port`, as a person writes it. */
 export function serverName({ host, port }: Pick<Endpoint, 'host' | 'port'>): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+  return authority(host, port)
 }
 
 /** What a server's refusal means for whoever wants to attach it, and what mends it. */
