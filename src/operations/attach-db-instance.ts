@@ -36,7 +36,7 @@ export const AttachDBInstance = defineOperation(
       DBInstanceDescription: text('At most 255 characters.', '实例描述。').optional(),
       DBInstanceType: choice(
         ['Primary', 'Readonly', 'Guard'],
-        'Readonly and Guard follow MasterDBInstanceId.',
+        'Primary, Readonly or Guard; the last two follow MasterDBInstanceId.',
         '实例类型。',
         { error: 'InvalidParameter' },
       ).optional(),
@@ -76,7 +76,8 @@ export const AttachDBInstance = defineOperation(
       throw refuse('InvalidParameter', 'DBInstanceId: 3–63 of a–z, 0–9, -, beginning with a letter')
     }
     const description = parameters.DBInstanceDescription ?? ''
-    if (description.length > 255) throw refuse('InvalidParameter', 'DBInstanceDescription')
+    if (description.length > 255)
+      throw refuse('InvalidParameter', 'DBInstanceDescription: at most 255 characters')
     if ((DBInstanceType === 'Primary') !== (MasterDBInstanceId === undefined)) {
       throw refuse('InvalidParameter', 'MasterDBInstanceId: of Readonly and Guard instances only')
     }

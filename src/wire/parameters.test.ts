@@ -64,6 +64,25 @@ describe('readParameters', () => {
     })
   })
 
+  it('names the parameter, and what it may be, where the declared code is the general one', () => {
+    const rated = z.object({
+      MaxRate: wholeNumber('kB per second, 32–64.', '', {
+        min: 32,
+        max: 64,
+        error: 'InvalidParameter',
+      }),
+    })
+    const details: (string | undefined)[] = []
+    const refuse = (code: Parameters<typeof apiError>[0], detail?: string) => {
+      details.push(detail)
+      return apiError(code)
+    }
+    assert.throws(() => readParameters(rated, new Map([['MaxRate', '1']]), refuse), {
+      code: 'InvalidParameter',
+    })
+    assert.deepEqual(details, ['MaxRate: kB per second, 32–64.'])
+  })
+
   it('takes an empty value as absent', () => {
     assert.deepEqual(read({ ...both, PageNumber: '', PageSize: '' }), { ...both, PageSize: 30 })
   })

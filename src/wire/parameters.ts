@@ -87,6 +87,9 @@ export function parameterFacts(schema: z.core.$ZodType): ParameterFacts | null {
   return null
 }
 
+/** Makes the error of a code that a parameter declares; `detail` follows the vendor's sentence. */
+type Refuse = (code: ErrorCode, detail?: string) => ApiError
+
 /**
  * Reads the parameters that `schema` names, exactly so spelt; others are ignored, since every client
  * sends some that no operation declares. All mandatory ones are looked for before any is judged.
@@ -95,7 +98,7 @@ export function parameterFacts(schema: z.core.$ZodType): ParameterFacts | null {
 export function readParameters<P extends z.ZodObject>(
   schema: P,
   raw: RawParameters,
-  refuse: (code: ErrorCode) => ApiError,
+  refuse: Refuse,
 ): z.output<P> {
   const fields = Object.entries<z.ZodType>(schema.shape)
   const given = new Map([...raw].filter(([, value]) => value !== ''))
@@ -106,12 +109,18 @@ export function readParameters<P extends z.ZodObject>(
   for (const [name, field] of fields) {
     const result = field.safeParse(given.get(name))
     if (!result.success) {
-      const code = parameterFacts(field)?.error ?? null
-      throw code === null ? invalidParameter(name) : refuse(code)
+      throw refusalOf(name, parameterFacts(field), refuse)
     }
     if (result.data !== undefined) parameters[name] = result.data
   }
   return parameters as z.output<P>
+}
+
+/** The general code says nothing by itself, so it names the parameter and what it may be. */
+function refusalOf(name: string, facts: ParameterFacts | null, refuse: Refuse): ApiError {
+  const code = facts?.error ?? null
+  if (code === null) return invalidParameter(name)
+  return refuse(code, code === 'InvalidParameter' ? `${name}: ${facts?.description.en}` : undefined)
 }
 
 /**

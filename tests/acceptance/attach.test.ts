@@ -92,6 +92,9 @@ test('all that is wrong with the addresses is told at once, without quoting them
   assert.match(reply.body, /StandbyUrls, number 2/)
   assert.match(reply.body, /SslCert holds no certificate/)
   assert.doesNotMatch(reply.body, /hidden/)
+  const rated = { Engine: 'PostgreSQL', PrimaryUrl: 'postgresql://u@h', MaxRate: '1' }
+  const unrated = await service.call('AttachDBInstance', rated)
+  assert.match(unrated.body, /InvalidParameter.*MaxRate: kB per second, 32–1048576/)
 })
 
 test('a pair is attached with a role that is no superuser, and backed up', async () => {
