@@ -1,11 +1,9 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { cp, mkdir, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { invariant } from '../base/fault.ts'
 import { readEnvironment } from '../config/environment.ts'
-import type { Finished } from './service-process.ts'
+import { type Finished, runProgram } from './run-program.ts'
 
 /** The checkout that the tests are of. */
 export const CHECKOUT = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '')
@@ -51,27 +49,4 @@ export function systemEnvironment(): Record<string, string> {
     ...Object.fromEntries(kept),
     PATH: path.filter((part) => !part.includes('/node_modules')).join(':'),
   }
-}
-
-export async function runProgram(
-  program: string,
-  words: readonly string[],
-  environment: Readonly<Record<string, string>>,
-  directory: string,
-): Promise<Finished> {
-  const child = spawn(program, words, {
-    cwd: directory,
-    env: environment,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  let stdout = ''
-  let stderr = ''
-  child.stdout.setEncoding('utf8').on('data', (text) => {
-    stdout += text
-  })
-  child.stderr.setEncoding('utf8').on('data', (text) => {
-    stderr += text
-  })
-  const [code] = await once(child, 'close')
-  return { code: code as number | null, stdout, stderr }
 }

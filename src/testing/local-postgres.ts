@@ -1,5 +1,6 @@
 import { chmod, mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { ClientConfig } from 'pg'
 import { Secret } from '../base/secret.ts'
 import { writeTree } from '../base/tree-writer.ts'
 import {
@@ -51,8 +52,8 @@ export class LocalPostgres implements AsyncDisposable {
     return new LocalPostgres(folder, await resolveServerUser(uid === 0 ? 'nobody' : null, uid))
   }
 
-  binaries(): Promise<PostgresBinaries> {
-    return locateBinaries('18', this.user, join(this.root, 'programs'))
+  binaries(version = '18'): Promise<PostgresBinaries> {
+    return locateBinaries(version, this.user, join(this.root, 'programs'))
   }
 
   async plan(role: 'primary' | 'standby', node: string): Promise<LocalServerPlan> {
@@ -120,12 +121,12 @@ export class LocalPostgres implements AsyncDisposable {
   }
 
   /** Starts a prepared copy on its own loopback port. */
-  async startCopy(directory: string): Promise<RunningServer> {
+  async startCopy(directory: string, version?: string): Promise<RunningServer> {
     await giveTreeToUser(directory, this.user)
     const server = await startPostgres(
       {
         directory,
-        binaries: await this.binaries(),
+        binaries: await this.binaries(version),
         user: this.user,
         port: await freePort(),
         listen: 'loopback',
@@ -143,6 +144,11 @@ export class LocalPostgres implements AsyncDisposable {
     for (const server of [...this.#running].reverse()) await server[Symbol.asyncDispose]()
     await this.#folder[Symbol.asyncDispose]()
   }
+}
+
+/** How the `pg` package reaches a local server as its superuser. */
+export function databaseOf({ port, user, password }: LocalServerPlan): ClientConfig {
+  return { host: '127.0.0.1', port, user, password: password.reveal(), database: 'postgres' }
 }
 
 /** How an engine reaches a local server. */

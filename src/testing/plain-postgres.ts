@@ -3,7 +3,6 @@ import { once } from 'node:events'
 import { openSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import pg from 'pg'
 import { pause } from '../base/clock.ts'
 import { describeError } from '../base/fault.ts'
 import { Secret } from '../base/secret.ts'
@@ -13,6 +12,7 @@ import { freePort } from '../servers/free-port.ts'
 import { SERVER_ENVIRONMENT } from '../servers/postgres-data.ts'
 import { giveToUser, spawnIds } from '../servers/server-user.ts'
 import type { LocalPostgres } from './local-postgres.ts'
+import { askDatabase } from './with-database.ts'
 
 const USER = 'admin'
 const PASSWORD = 'a secret'
@@ -98,20 +98,9 @@ export class PlainPostgres implements AsyncDisposable {
   }
 
   /** The one value of the last of these statements, as text. */
-  async ask(...statements: readonly string[]): Promise<string> {
+  ask(...statements: readonly string[]): Promise<string> {
     const { host, port, user, database } = this.endpoint
-    const client = new pg.Client({ host, port, user, password: PASSWORD, database })
-    await client.connect()
-    try {
-      let answer = ''
-      for (const text of statements) {
-        const { rows } = await client.query({ text, rowMode: 'array' })
-        answer = String(rows[0]?.[0])
-      }
-      return answer
-    } finally {
-      await client.end()
-    }
+    return askDatabase({ host, port, user, password: PASSWORD, database }, statements)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

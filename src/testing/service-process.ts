@@ -4,14 +4,15 @@ import { createWriteStream } from 'node:fs'
 import { chmod, mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import pg from 'pg'
 import { pause } from '../base/clock.ts'
 import { invariant } from '../base/fault.ts'
 import { type Reaper, startReaper } from '../base/reaper.ts'
 import { Secret } from '../base/secret.ts'
 import { freePort } from '../servers/free-port.ts'
 import { type CallReply, callApi } from '../wire/client.ts'
+import { type Finished, runProgram } from './run-program.ts'
 import { temporaryFolder } from './temporary-folder.ts'
+import { withDatabase } from './with-database.ts'
 
 const MAIN = fileURLToPath(new URL('../cli/main.ts', import.meta.url))
 const UP_TRIES_MAX = 600
@@ -19,12 +20,6 @@ const UP_PAUSE_MS = 100
 
 /** A JSON object of the API, read loosely. */
 export type Reply = Readonly<Record<string, unknown>>
-
-export interface Finished {
-  readonly code: number | null
-  readonly stdout: string
-  readonly stderr: string
-}
 
 /** A real `holdfast serve` as a child process, on a data folder of its own with a development clock. */
 export class ServiceProcess implements AsyncDisposable {
@@ -179,20 +174,8 @@ export class ServiceProcess implements AsyncDisposable {
   async run(...given: readonly (string | Readonly<Record<string, string>>)[]): Promise<Finished> {
     const words = given.filter((word) => typeof word === 'string')
     const changed = given.find((word) => typeof word === 'object') ?? {}
-    const child = spawn(process.execPath, [MAIN, ...words], {
-      env: { ...this.environment, ...changed },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
-    let stdout = ''
-    let stderr = ''
-    child.stdout.on('data', (text) => {
-      stdout += text
-    })
-    child.stderr.on('data', (text) => {
-      stderr += text
-    })
-    const [code] = await once(child, 'close')
-    return { code: code as number | null, stdout, stderr }
+    const environment = { ...this.environment, ...changed }
+    return runProgram(process.execPath, [MAIN, ...words], environment, process.cwd())
   }
 
   /** A command that must succeed; gives its stdout without the line's end. */
@@ -212,13 +195,10 @@ export class ServiceProcess implements AsyncDisposable {
   /** One statement on a local instance's primary, over a connection of its own. */
   async query(instanceId: string, text: string): Promise<Record<string, unknown>[]> {
     const url = await this.succeed('instance', 'connect', instanceId)
-    const client = new pg.Client({ connectionString: url })
-    await client.connect()
-    try {
-      return (await client.query(text)).rows
-    } finally {
-      await client.end()
-    }
+    return withDatabase(
+      { connectionString: url },
+      async (client) => (await client.query(text)).rows,
+    )
   }
 
   /** Whether the instance is Running and its primary answers. */

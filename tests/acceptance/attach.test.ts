@@ -2,11 +2,11 @@ import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import pg from 'pg'
 import type { LocalServerPlan } from '../../src/engines/engine.ts'
 import type { RunningServer } from '../../src/servers/running-server.ts'
-import { LocalPostgres } from '../../src/testing/local-postgres.ts'
+import { databaseOf, LocalPostgres } from '../../src/testing/local-postgres.ts'
 import { itemsOf, type Reply, ServiceProcess, until } from '../../src/testing/service-process.ts'
+import { withDatabase } from '../../src/testing/with-database.ts'
 
 const ROLE = 'keeper'
 const PASSWORD = 'Kp!8 zw_attach'
@@ -37,16 +37,8 @@ after(async () => {
 
 const passwordFile = () => join(service.folder, 'password')
 
-async function ask(plan: LocalServerPlan, text: string): Promise<Record<string, unknown>[]> {
-  const password = plan.password.reveal()
-  const { port, user } = plan
-  const client = new pg.Client({ host: '127.0.0.1', port, user, password, database: 'postgres' })
-  await client.connect()
-  try {
-    return (await client.query(text)).rows
-  } finally {
-    await client.end()
-  }
+function ask(plan: LocalServerPlan, text: string): Promise<Record<string, unknown>[]> {
+  return withDatabase(databaseOf(plan), async (client) => (await client.query(text)).rows)
 }
 
 function urlOf({ port }: LocalServerPlan, role = ROLE): string {

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import pg from 'pg'
 import { pause } from '../../src/base/clock.ts'
 import { sizeOfFiles } from '../../src/base/folder-size.ts'
 import { locateBinaries } from '../../src/servers/binaries.ts'
@@ -10,6 +9,7 @@ import { startPostgres } from '../../src/servers/postgres-server.ts'
 import { giveTreeToUser, resolveServerUser } from '../../src/servers/server-user.ts'
 import { type PseudoRandom, pseudoRandom } from '../../src/testing/pseudo-random.ts'
 import { itemsOf, type Reply, ServiceProcess, until } from '../../src/testing/service-process.ts'
+import { askDatabase } from '../../src/testing/with-database.ts'
 
 /** `HOLDFAST_SEED=n` chooses the moments; `HOLDFAST_KILLS=n` how many there are. */
 const SEED = Number(process.env['HOLDFAST_SEED'] ?? 1 + (process.pid % 1000))
@@ -139,11 +139,6 @@ async function checksumOf(directory: string, id: string): Promise<string> {
   )
   const url = new URL(await service.succeed('instance', 'connect', pair))
   url.port = String(server.port)
-  const client = new pg.Client({ connectionString: url.href })
-  await client.connect()
-  try {
-    return (await client.query(CHECKSUM)).rows[0].sum
-  } finally {
-    await client.end()
-  }
+  // Awaited here, so that the server lives until it has answered.
+  return await askDatabase({ connectionString: url.href }, [CHECKSUM])
 }

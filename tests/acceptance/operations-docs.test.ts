@@ -17,12 +17,8 @@ import { pause } from '../../src/base/clock.ts'
 import { type Reaper, startReaper } from '../../src/base/reaper.ts'
 import { freePort } from '../../src/servers/free-port.ts'
 import { resolveServerUser } from '../../src/servers/server-user.ts'
-import {
-  CHECKOUT,
-  packCheckout,
-  runProgram,
-  systemEnvironment,
-} from '../../src/testing/installed-package.ts'
+import { CHECKOUT, packCheckout, systemEnvironment } from '../../src/testing/installed-package.ts'
+import { runProgram } from '../../src/testing/run-program.ts'
 import { temporaryFolder } from '../../src/testing/temporary-folder.ts'
 
 const PAGES = join(CHECKOUT, 'docs/operations')

@@ -7,14 +7,9 @@ import { after, before, test } from 'node:test'
 import { pause } from '../../src/base/clock.ts'
 import { type Reaper, startReaper } from '../../src/base/reaper.ts'
 import { freePort } from '../../src/servers/free-port.ts'
-import {
-  CHECKOUT,
-  type Packed,
-  packCheckout,
-  runNpm,
-  runProgram,
-} from '../../src/testing/installed-package.ts'
-import { type Finished, until } from '../../src/testing/service-process.ts'
+import { CHECKOUT, type Packed, packCheckout, runNpm } from '../../src/testing/installed-package.ts'
+import { type Finished, runProgram } from '../../src/testing/run-program.ts'
+import { until } from '../../src/testing/service-process.ts'
 import { temporaryFolder } from '../../src/testing/temporary-folder.ts'
 
 interface LockedPackage {

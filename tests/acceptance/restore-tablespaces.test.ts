@@ -2,7 +2,6 @@ import assert from 'node:assert/strict'
 import { mkdir, readdir, readlink, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import pg from 'pg'
 import { locateBinaries } from '../../src/servers/binaries.ts'
 import { freePort } from '../../src/servers/free-port.ts'
 import { startPostgres } from '../../src/servers/postgres-server.ts'
@@ -13,6 +12,7 @@ import {
   type ServerUser,
 } from '../../src/servers/server-user.ts'
 import { ServiceProcess } from '../../src/testing/service-process.ts'
+import { withDatabase } from '../../src/testing/with-database.ts'
 
 let service: ServiceProcess
 let user: ServerUser | null
@@ -90,15 +90,14 @@ test('a mapped tablespace is put in its folder, linked, and read by the started 
   )
   const url = new URL(await service.succeed('instance', 'connect', instanceId))
   url.port = String(copy.port)
-  const client = new pg.Client({ connectionString: url.href })
-  await client.connect()
-  const sums = 'select (select sum(n) from in_first) + (select sum(n) from in_second) as sum'
-  assert.equal((await client.query(sums)).rows[0].sum, '1001000')
-  await client.query('insert into in_second values (7)')
-  const filled = 'select pg_tablespace_location(oid) as at from pg_tablespace order by spcname'
-  const locations = (await client.query(filled)).rows.map((row) => row.at)
-  assert.deepEqual(locations.filter((at) => at !== '').sort(), [first, second].sort())
-  await client.end()
+  await withDatabase({ connectionString: url.href }, async (client) => {
+    const sums = 'select (select sum(n) from in_first) + (select sum(n) from in_second) as sum'
+    assert.equal((await client.query(sums)).rows[0].sum, '1001000')
+    await client.query('insert into in_second values (7)')
+    const filled = 'select pg_tablespace_location(oid) as at from pg_tablespace order by spcname'
+    const locations = (await client.query(filled)).rows.map((row) => row.at)
+    assert.deepEqual(locations.filter((at) => at !== '').sort(), [first, second].sort())
+  })
 })
 
 test('a tablespace that is not mapped stays inside the directory', async () => {

@@ -4,7 +4,6 @@ import { once } from 'node:events'
 import { readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import pg from 'pg'
 import type { DataFolder } from '../../src/app/data-folder.ts'
 import { openDataFolder } from '../../src/app/data-folder.ts'
 import { startCatalogue } from '../../src/app/open-catalogue.ts'
@@ -22,6 +21,7 @@ import { readMajor } from '../../src/servers/major-upgrade.ts'
 import type { ServerUser } from '../../src/servers/server-user.ts'
 import { itemsOf, type Reply, until } from '../../src/testing/service-process.ts'
 import { type TemporaryFolder, temporaryFolder } from '../../src/testing/temporary-folder.ts'
+import { withDatabase } from '../../src/testing/with-database.ts'
 import { callApi } from '../../src/wire/client.ts'
 
 const UID = process.getuid?.() ?? -1
@@ -105,9 +105,8 @@ async function copyOfCatalogue(name: string): Promise<DataFolder> {
 
 /** Every row of every table, the queue's not, and where the identities are. */
 async function contentOf(connection: Connection): Promise<Record<string, unknown>> {
-  const client = new pg.Client({ ...connection, password: connection.password.reveal() })
-  await client.connect()
-  try {
+  const configuration = { ...connection, password: connection.password.reveal() }
+  return withDatabase(configuration, async (client) => {
     const content: Record<string, unknown> = {}
     const { rows } = await client.query(`select oid::regclass::text as name, relkind as kind
       from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'S')
@@ -118,9 +117,7 @@ async function contentOf(connection: Connection): Promise<Record<string, unknown
       content[name] = lines.rows
     }
     return content
-  } finally {
-    await client.end()
-  }
+  })
 }
 
 async function openAndRead(copy: DataFolder, major?: number): Promise<Record<string, unknown>> {

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { chmod, copyFile, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { CHECKOUT, runProgram } from '../../src/testing/installed-package.ts'
-import type { Finished } from '../../src/testing/service-process.ts'
+import { CHECKOUT } from '../../src/testing/installed-package.ts'
+import { type Finished, runProgram } from '../../src/testing/run-program.ts'
 import { temporaryFolder } from '../../src/testing/temporary-folder.ts'
 
 const NODE_PACKAGE = `node_modules/node-linux-${process.arch}/bin/node`

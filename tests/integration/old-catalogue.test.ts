@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import pg from 'pg'
+import type pg from 'pg'
 import { openDataFolder } from '../../src/app/data-folder.ts'
 import { startCatalogue } from '../../src/app/open-catalogue.ts'
 import { isFault } from '../../src/base/fault.ts'
@@ -12,19 +12,17 @@ import { openJobs } from '../../src/catalogue/jobs.ts'
 import { readDevelopmentClock } from '../../src/catalogue/settings.ts'
 import { resolveServerAccounts } from '../../src/servers/accounts.ts'
 import { temporaryFolder } from '../../src/testing/temporary-folder.ts'
+import { withDatabase } from '../../src/testing/with-database.ts'
 
 /** A catalogue of the first release with rows in every table, as `pg_dump --inserts` wrote it. */
 const FIRST_RELEASE = join(import.meta.dirname, 'catalogue-0001.sql')
 const { signal } = new AbortController()
 
-async function withClient<T>(connection: Connection, work: (client: pg.Client) => Promise<T>) {
-  const client = new pg.Client({ ...connection, password: connection.password.reveal() })
-  await client.connect()
-  try {
-    return await work(client)
-  } finally {
-    await client.end()
-  }
+function withClient<T>(
+  connection: Connection,
+  work: (client: pg.Client) => Promise<T>,
+): Promise<T> {
+  return withDatabase({ ...connection, password: connection.password.reveal() }, work)
 }
 
 /** Every table's rows with the columns of the first release, as text. */

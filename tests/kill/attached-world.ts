@@ -1,11 +1,11 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import pg from 'pg'
 import { serversOn, signalProcess } from '../../src/base/processes.ts'
 import type { LocalServerPlan } from '../../src/engines/engine.ts'
 import type { RunningServer } from '../../src/servers/running-server.ts'
-import { LocalPostgres } from '../../src/testing/local-postgres.ts'
+import { databaseOf, LocalPostgres } from '../../src/testing/local-postgres.ts'
 import { itemsOf, type Reply, ServiceProcess, until } from '../../src/testing/service-process.ts'
+import { askDatabase, withDatabase } from '../../src/testing/with-database.ts'
 
 /** What can be killed. */
 export const VICTIMS = ['service', 'catalogue', 'primary', 'standby'] as const
@@ -58,20 +58,9 @@ export class AttachedWorld implements AsyncDisposable {
   }
 
   async query(server: 'primary' | 'standby', text: string): Promise<Record<string, unknown>[]> {
-    const { port, user, password } = this.#plans[server]
-    const client = new pg.Client({
-      host: '127.0.0.1',
-      port,
-      user,
-      password: password.reveal(),
-      database: 'postgres',
-    })
-    await client.connect()
-    try {
+    return withDatabase(databaseOf(this.#plans[server]), async (client) => {
       return (await client.query(text)).rows
-    } finally {
-      await client.end()
-    }
+    })
   }
 
   async checksum(): Promise<string> {
@@ -149,20 +138,8 @@ export class AttachedWorld implements AsyncDisposable {
     await this.service.succeed('restore', '--backup-id', setId, '--target-directory', directory)
     const server = await this.#host.startCopy(directory)
     try {
-      const { user, password } = this.#plans.primary
-      const client = new pg.Client({
-        host: '127.0.0.1',
-        port: server.port,
-        user,
-        password: password.reveal(),
-        database: 'postgres',
-      })
-      await client.connect()
-      try {
-        return String((await client.query(CHECKSUM)).rows[0]?.sum)
-      } finally {
-        await client.end()
-      }
+      const copy = { ...databaseOf(this.#plans.primary), port: server.port }
+      return await askDatabase(copy, [CHECKSUM])
     } finally {
       await this.#host.stop(server)
     }

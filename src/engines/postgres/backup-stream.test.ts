@@ -3,11 +3,11 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { after, before, describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import pg from 'pg'
 import { pause } from '../../base/clock.ts'
 import { isFault } from '../../base/fault.ts'
 import type { RunningServer } from '../../servers/running-server.ts'
-import { LocalPostgres, sourceOf } from '../../testing/local-postgres.ts'
+import { databaseOf, LocalPostgres, sourceOf } from '../../testing/local-postgres.ts'
+import { askDatabase } from '../../testing/with-database.ts'
 import type { BackupOptions, BackupStream, LocalServerPlan } from '../engine.ts'
 import { openPostgresBackup } from './backup-stream.ts'
 import type { StreamLimits } from './stream-limits.ts'
@@ -34,25 +34,8 @@ after(async () => {
   await host?.[Symbol.asyncDispose]()
 })
 
-async function ask(plan: LocalServerPlan, ...statements: readonly string[]): Promise<string> {
-  const client = new pg.Client({
-    host: '127.0.0.1',
-    port: plan.port,
-    user: plan.user,
-    password: plan.password.reveal(),
-    database: 'postgres',
-  })
-  await client.connect()
-  try {
-    let answer = ''
-    for (const text of statements) {
-      const { rows } = await client.query({ text, rowMode: 'array' })
-      answer = String(rows[0]?.[0])
-    }
-    return answer
-  } finally {
-    await client.end()
-  }
+function ask(plan: LocalServerPlan, ...statements: readonly string[]): Promise<string> {
+  return askDatabase(databaseOf(plan), statements)
 }
 
 async function until(plan: LocalServerPlan, text: string, wanted: string): Promise<void> {

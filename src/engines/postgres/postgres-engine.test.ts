@@ -12,12 +12,13 @@ import {
 } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import pg from 'pg'
+import type pg from 'pg'
 import { machineNow, pause } from '../../base/clock.ts'
 import { isFault } from '../../base/fault.ts'
 import type { RunningServer } from '../../servers/running-server.ts'
 import { giveToUser } from '../../servers/server-user.ts'
-import { endpointOf, LocalPostgres, sourceOf } from '../../testing/local-postgres.ts'
+import { databaseOf, endpointOf, LocalPostgres, sourceOf } from '../../testing/local-postgres.ts'
+import { withDatabase } from '../../testing/with-database.ts'
 import type { LocalServerPlan, Source } from '../engine.ts'
 
 const { signal } = new AbortController()
@@ -43,20 +44,8 @@ function pair(): Source {
   return sourceOf(primaryPlan, standbyPlan)
 }
 
-async function withClient<T>(port: number, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({
-    host: '127.0.0.1',
-    port,
-    user: 'admin',
-    password: primaryPlan.password.reveal(),
-    database: 'postgres',
-  })
-  await client.connect()
-  try {
-    return await work(client)
-  } finally {
-    await client.end()
-  }
+function withClient<T>(port: number, work: (client: pg.Client) => Promise<T>): Promise<T> {
+  return withDatabase({ ...databaseOf(primaryPlan), port }, work)
 }
 
 /** The one value of a query, as text. */
