@@ -7,8 +7,9 @@ import { after, before, describe, it } from 'node:test'
 import { pause } from '../../base/clock.ts'
 import { Secret } from '../../base/secret.ts'
 import { freePort } from '../../servers/free-port.ts'
-import { endpointOf, LocalPostgres, sourceOf } from '../../testing/local-postgres.ts'
+import { databaseOf, endpointOf, LocalPostgres, sourceOf } from '../../testing/local-postgres.ts'
 import { PlainPostgres } from '../../testing/plain-postgres.ts'
+import { askDatabase } from '../../testing/with-database.ts'
 import type { Endpoint, Inspection } from '../engine.ts'
 import { judgeServer } from './inspect-server.ts'
 import { withSession } from './sql-session.ts'
@@ -197,6 +198,7 @@ async function startWatchedPair(version: string) {
     await session.query('set session characteristics as transaction read write')
     await session.query(`create role "${ROLE}" login replication password 'a secret'`)
     await session.query(`grant pg_monitor to "${ROLE}"`)
+    await session.query('create table kept as select n from generate_series(1, 1000) as n')
   })
   const node = `s${version}`
   const standby = {
@@ -214,13 +216,14 @@ async function startWatchedPair(version: string) {
   const password = new Secret('a secret')
   const { endpoints } = sourceOf(primary, standby)
   const watched = endpoints.map((endpoint) => ({ ...endpoint, user: ROLE, password }))
-  return { source: { endpoints: watched, systemIdentifier: null }, servers }
+  const source = { endpoints: watched, systemIdentifier: null }
+  return { source, servers, database: databaseOf(primary) }
 }
 
 describe('a role with REPLICATION and pg_monitor alone', () => {
   for (const version of ['15', '16', '17', '18']) {
-    it(`is enough for a whole backup of a pair of PostgreSQL ${version}`, async () => {
-      const { source, servers } = await startWatchedPair(version)
+    it(`is enough for whole backups of a pair of PostgreSQL ${version}, which start and hold its rows`, async () => {
+      const { source, servers, database } = await startWatchedPair(version)
       assert.deepEqual((await host.engine.inspect(source, signal)).problems, [])
       assert.deepEqual((await host.engine.probe(source, signal)).findings, [])
       const { directory, set } = await host.backUp(source)
@@ -228,7 +231,15 @@ describe('a role with REPLICATION and pg_monitor alone', () => {
       assert.equal(Math.floor(set.engineState.serverVersionNumber / 10_000), Number(version))
       const { files } = await host.engine.verifyRestored(directory, signal)
       assert.ok(files > 900)
-      for (const server of servers) await host.stop(server)
+      await host.engine.prepareRestored(directory, set.engineState, signal)
+      const copy = await host.startCopy(directory, version)
+      const rows = ['select sum(n) from kept']
+      assert.equal(await askDatabase({ ...database, port: copy.port }, rows), '500500')
+      await host.stop(copy)
+      const [standby, primary] = servers
+      if (standby) await host.stop(standby)
+      assert.equal((await host.backUp(source)).set.node, `p${version}`)
+      if (primary) await host.stop(primary)
     })
   }
 })
