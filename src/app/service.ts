@@ -1,7 +1,7 @@
 import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isoMilliseconds, machineNow } from '../base/clock.ts'
-import { Fault, invariant, isFault } from '../base/fault.ts'
+import { describeWithAdvice, Fault, invariant, isFault } from '../base/fault.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Sealer } from '../base/sealing.ts'
 import { createSealer } from '../base/sealing.ts'
@@ -166,7 +166,7 @@ async function problemOf(name: string, use: () => Promise<unknown>): Promise<str
     return null
   } catch (error) {
     if (!isFault(error)) throw error
-    return `${name}: ${error.message}${error.hint === null ? '' : `; ${error.hint}`}`
+    return `${name}: ${describeWithAdvice(error)}`
   }
 }
 

@@ -49,6 +49,10 @@ export function fileFault(error: unknown, doing: string): unknown {
   if (code === 'ENOSPC' || code === 'EDQUOT') {
     return new Fault('no-space', message, { cause: error, hint: 'free space on that file system' })
   }
+  if (code === 'EFBIG') {
+    const hint = 'a file may be no larger there: see ulimit -f, and what that file system takes'
+    return new Fault('no-space', message, { cause: error, hint })
+  }
   if (code === 'ENOENT') return new Fault('not-found', message, { cause: error })
   if (code === 'EEXIST') return new Fault('exists', message, { cause: error })
   if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
@@ -65,4 +69,15 @@ export function describeError(error: unknown): string {
   const cause = describeError(error.cause)
   // A message often quotes its cause already.
   return error.message.includes(cause) ? error.message : `${error.message} (caused by: ${cause})`
+}
+
+/** The same for a person who can act on it: followed by what the first Fault that knows it advises. */
+export function describeWithAdvice(error: unknown): string {
+  const hint = hintIn(error)
+  return hint === null ? describeError(error) : `${describeError(error)}; ${hint}`
+}
+
+function hintIn(error: unknown): string | null {
+  if (!(error instanceof Error)) return null
+  return isFault(error) && error.hint !== null ? error.hint : hintIn(error.cause)
 }

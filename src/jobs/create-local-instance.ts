@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pause } from '../base/clock.ts'
-import { describeError, Fault, invariant, isFault } from '../base/fault.ts'
+import { describeWithAdvice, Fault, invariant, isFault } from '../base/fault.ts'
 import { randomName } from '../base/ids.ts'
 import { Secret } from '../base/secret.ts'
 import {
@@ -48,7 +48,7 @@ export const createLocalInstance: Job<'create-local-instance'> = async (
     // A port that someone else took meanwhile: the next try is on others.
     if (isFault(error, 'exists')) await movePorts(run, parts)
     if (failures < FAILURES_MAX && !isFault(error, 'unfit', 'no-space')) throw error
-    run.log.error('instance could not be created', { cause: describeError(error) })
+    run.log.error('instance could not be created', { cause: describeWithAdvice(error) })
     await removeServers(local, run, parts)
   }
 }

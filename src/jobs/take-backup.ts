@@ -1,7 +1,7 @@
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pause } from '../base/clock.ts'
-import { describeError, Fault, isFault } from '../base/fault.ts'
+import { describeWithAdvice, Fault, isFault } from '../base/fault.ts'
 import { recordEvent } from '../catalogue/events.ts'
 import { lockInstance } from '../catalogue/instances.ts'
 import { countFailure, noteCause } from '../catalogue/jobs.ts'
@@ -77,7 +77,7 @@ async function causeOfFailure(error: unknown, run: Run): Promise<string> {
     const failures = await run.transaction((tx) => countFailure(tx, run.attempt))
     if (failures < FAILURES_MAX) throw error
   }
-  return describeError(error)
+  return describeWithAdvice(error)
 }
 
 async function cleanUp(run: Run, parts: WorkerParts, cause: string): Promise<void> {

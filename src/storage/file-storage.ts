@@ -62,7 +62,7 @@ class FileStorage implements Storage {
       await this.#syncUpwards(name)
       return { sizeBytes }
     } catch (error) {
-      throw fileFault(error, `cannot write object ${name}`)
+      throw fileFault(error, `cannot write object ${name} to ${this.#root}`)
     }
   }
 

@@ -135,7 +135,7 @@ export class WalStream implements AsyncDisposable {
     try {
       await this.#write(message.subarray(WAL_DATA_HEADER_BYTES))
     } catch (error) {
-      throw fileFault(error, 'cannot spool write-ahead log')
+      throw fileFault(error, `cannot spool write-ahead log to ${this.#plan.directory}`)
     }
     if (this.#awaited && this.#received >= this.#awaited.target) this.#awaited.resolve()
   }
