@@ -217,7 +217,7 @@ async function recordFirstKey({ config, folder, catalogue, sealer }: Parts) {
 
 /** Workers, duties and local servers; stopping takes them down in reverse. */
 async function startWorkers(parts: Parts, stack: AsyncDisposableStack): Promise<void> {
-  const { folder, user, socketRoot, catalogue, queue, clock, stores, sealer, log } = parts
+  const { config, folder, user, socketRoot, catalogue, queue, clock, stores, sealer, log } = parts
   const local = createPostgresLocalEngine({
     user,
     binariesDirectory: folder.binaries,
@@ -243,6 +243,8 @@ async function startWorkers(parts: Parts, stack: AsyncDisposableStack): Promise<
       while (ports.size < count) ports.add(await freePort())
       return [...ports]
     },
+    undeleteWindowMs: config.undeleteWindowMs,
+    paused: config.paused,
     scratchDirectory: folder.scratch,
     instancesDirectory: folder.instances,
   }
@@ -291,6 +293,7 @@ function serveWire(parts: Parts) {
       sealer,
       region: config.region,
       engineVersions: installedMajors(),
+      undeleteWindowMs: config.undeleteWindowMs,
       log,
     },
     keys: {

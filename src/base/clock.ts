@@ -52,6 +52,11 @@ export function isoSeconds(at: Instant): string {
   return `${new Date(at).toISOString().slice(0, 19)}Z`
 }
 
+/** `2026-11-24T07:05Z`, where the vendor has minutes. */
+export function isoMinutes(at: Instant): string {
+  return `${new Date(at).toISOString().slice(0, 16)}Z`
+}
+
 /** `2026-11-24T07:05:40.123Z`, for evidence, logs and our own operations. */
 export function isoMilliseconds(at: Instant): string {
   return new Date(at).toISOString()

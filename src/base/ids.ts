@@ -8,6 +8,8 @@ export type InstanceId = Branded<string, 'instance'>
 export type BackupSetId = Branded<number, 'backup set'>
 export type SeriesId = Branded<number, 'series'>
 export type JobId = Branded<number, 'job'>
+/** Of a hold on a backup set: a positive whole number. */
+export type HoldId = Branded<number, 'hold'>
 /** An upper-case UUID. */
 export type RequestId = Branded<string, 'request'>
 

@@ -6,6 +6,7 @@ import type { BackupSetFacts } from '../domain/instance.ts'
 import type { SetNumber } from '../series/series.ts'
 import type { Transaction } from './database.ts'
 import { sqlOf } from './database.ts'
+import { activeHoldsSql } from './holds.ts'
 import { lockInstance } from './instances.ts'
 import { pinnedSql } from './pins.ts'
 
@@ -37,9 +38,12 @@ export interface SetFilter {
   readonly to: Instant | null
 }
 
-/** What the rules need of a set. */
-const FACTS = sql`s.set_id as id, s.state, s.finished_at as "finishedAt",
-  ${pinnedSql('restore')} as restoring`
+/** What the rules need of a set (alias `s`) at an instant of service time. */
+export function factsSql(now: Instant) {
+  return sql`s.set_id as id, s.state, s.finished_at as "finishedAt",
+    s.retained_from as "retainedFrom", ${pinnedSql('restore')} as restoring,
+    ${activeHoldsSql(now)} as holds`
+}
 
 export interface Page {
   readonly offset: number
@@ -63,7 +67,7 @@ export function listSets(
   const wanted = sql`s.instance_id = ${instanceId}
     and (s.state = 'kept' or (s.state = 'failed'
       and s.finished_at > ${now - FAILED_LISTED_DAYS * DAY_MS}))`
-  return readPage(tx, wanted, filter, page)
+  return readPage(tx, wanted, filter, now, page)
 }
 
 /** One page of the sets of released instances (of one of them, if named), newest first. */
@@ -71,19 +75,21 @@ export function listDetachedSets(
   tx: Transaction,
   instanceId: string | null,
   filter: SetFilter,
+  now: Instant,
   page: Page,
 ): Promise<SetPage> {
   const wanted = sql`s.state = 'kept'
     and exists (select from instance i
       where i.instance_id = s.instance_id and i.released_at is not null)
     and (${instanceId}::text is null or s.instance_id = ${instanceId})`
-  return readPage(tx, wanted, filter, page)
+  return readPage(tx, wanted, filter, now, page)
 }
 
 async function readPage(
   tx: Transaction,
   wanted: RawBuilder<unknown>,
   filter: SetFilter,
+  now: Instant,
   page: Page,
 ): Promise<SetPage> {
   const listed = sql`
@@ -97,7 +103,7 @@ async function readPage(
   const db = sqlOf(tx)
   const counted = await sql<{ total: number }>`select count(*) as total ${listed}`.execute(db)
   const { rows } = await sql<ListedSet>`
-    select ${FACTS}, s.instance_id as "instanceId", s.number, s.mode, s.started_at as "startedAt",
+    select ${factsSql(now)}, s.instance_id as "instanceId", s.number, s.mode, s.started_at as "startedAt",
       s.consistent_at as "consistentAt", coalesce(s.content_bytes, 0) as "contentBytes",
       coalesce(s.new_bytes, 0) as "newBytes", s.checksum, s.node, s.cause
     ${listed} order by s.started_at desc, s.set_id desc
@@ -113,20 +119,39 @@ export async function factsOfSets(
   now: Instant,
 ): Promise<ReadonlyMap<BackupSetId, BackupSetFacts>> {
   const { rows } = await sql<BackupSetFacts>`
-    select ${FACTS} from backup_set s
+    select ${factsSql(now)} from backup_set s
     where s.instance_id = ${instanceId} and s.set_id = any(${ids}::bigint[])
       and (s.state = 'kept' or (s.state = 'failed'
         and s.finished_at > ${now - FAILED_LISTED_DAYS * DAY_MS}))`.execute(sqlOf(tx))
   return new Map(rows.map((row) => [row.id, row]))
 }
 
+/** Where a set of any state is in its life; `purgeAfter` is set while it is deleted. */
+export interface SetState {
+  readonly state: 'writing' | 'kept' | 'deleted' | 'purged' | 'failed' | 'burnt'
+  readonly purgeAfter: Instant | null
+}
+
+/** The states of the sets of this very instance that are named; unknown ones are absent. */
+export async function statesOfSets(
+  tx: Transaction,
+  instanceId: InstanceId,
+  ids: readonly BackupSetId[],
+): Promise<ReadonlyMap<BackupSetId, SetState>> {
+  const { rows } = await sql<SetState & { id: BackupSetId }>`
+    select set_id as id, state, purge_after as "purgeAfter" from backup_set
+    where instance_id = ${instanceId} and set_id = any(${ids}::bigint[])`.execute(sqlOf(tx))
+  return new Map(rows.map(({ id, ...state }) => [id, state]))
+}
+
 /** The sets that an instance keeps, newest first. */
 export async function keptSets(
   tx: Transaction,
   instanceId: InstanceId,
+  now: Instant,
 ): Promise<readonly BackupSetFacts[]> {
   const { rows } = await sql<BackupSetFacts>`
-    select ${FACTS} from backup_set s where s.instance_id = ${instanceId} and s.state = 'kept'
+    select ${factsSql(now)} from backup_set s where s.instance_id = ${instanceId} and s.state = 'kept'
     order by s.number desc`.execute(sqlOf(tx))
   return rows
 }

@@ -2,91 +2,31 @@ import { sql } from 'kysely'
 import type { Instant } from '../base/clock.ts'
 import { invariant } from '../base/fault.ts'
 import type { BackupSetId, InstanceId, SeriesId } from '../base/ids.ts'
-import { afterEnding, planEnding } from '../series/ending.ts'
+import type { Actor } from '../domain/actor.ts'
+import type { Cause } from '../domain/verdict.ts'
 import type { SetNumber } from '../series/series.ts'
 import type { Transaction } from './database.ts'
 import { sqlOf } from './database.ts'
 import type { DecidedPurge } from './endings.ts'
 import { purgeSets } from './endings.ts'
-import { pinnedSql } from './pins.ts'
+import { type Forecast, forecastDeletion } from './forecast.ts'
+import { beingReadSql } from './pins.ts'
 import { lockSeries } from './series.ts'
-import { loadView } from './series-view.ts'
-
-/** What deleting sets gives, if their purge is decided now. */
-export interface Forecast {
-  /** Stored bytes that become garbage, manifests included. */
-  readonly releasedBytes: number
-  /** What the disk gets back. */
-  readonly freedBytes: number
-  /** Kept sets that remain. */
-  readonly remainingCount: number
-  /**
-   * False while a backup or a restore pins one of the sets involved: the purge then waits, and the
-   * figure is an expectation.
-   */
-  readonly exact: boolean
-}
-
-interface Member {
-  readonly number: SetNumber
-  readonly setId: number
-  readonly state: 'kept' | 'deleted'
-  readonly deletion: number | null
-  readonly manifestBytes: number
-  readonly pinned: boolean
-}
-
-/** Foretells a deletion of `setIds` (kept sets of the instance); deletions decided before count first. */
-export async function forecastDeletion(
-  tx: Transaction,
-  instanceId: InstanceId,
-  setIds: readonly BackupSetId[],
-): Promise<Forecast> {
-  const named = new Set<number>(setIds)
-  const found = await sql<{ series: SeriesId }>`
-    select series from series where instance_id = ${instanceId}`.execute(sqlOf(tx))
-  const series = found.rows[0]?.series
-  if (series === undefined) {
-    return { releasedBytes: 0, freedBytes: 0, remainingCount: 0, exact: true }
-  }
-  const members = await membersOf(tx, series, setIds)
-  const mine = members.filter((member) => named.has(member.setId))
-  const waiting = members.filter((member) => member.state === 'deleted')
-  const remainingCount = (await countKept(tx, series)) - mine.length
-  let view = await loadView(
-    tx,
-    series,
-    members.map((member) => member.number),
-  )
-  for (const group of groupsOf(waiting)) {
-    view = afterEnding(view, planEnding(view, group))
-  }
-  const ending = planEnding(
-    view,
-    mine.map((member) => member.number),
-  )
-  const manifestBytes = mine.reduce((total, member) => total + member.manifestBytes, 0)
-  return {
-    releasedBytes: ending.releasedBytes + manifestBytes,
-    freedBytes: ending.freedBytes + manifestBytes,
-    remainingCount,
-    exact: !members.some((member) => member.pinned),
-  }
-}
 
 /** Who deleted what, for the record and for the order in which purges are decided. */
 export interface DeletionRecord {
-  readonly requestId: string
-  readonly accessKeyId: string
-  readonly address: string
+  readonly cause: Cause
+  readonly requestId: string | null
+  readonly actor: Actor
   readonly deletedAt: Instant
-  /** When the undelete window ends. */
+  /** Until then, and no longer, the sets can be brought back. */
   readonly purgeAfter: Instant
 }
 
 /**
  * Takes kept sets out of every list, in one transaction with what was foretold. The caller has
- * judged them under the instance's lock and asks for the purge job in the same transaction.
+ * judged them under the instance's lock; without an undelete window it asks for the purge job in the
+ * same transaction.
  */
 export async function deleteSets(
   tx: Transaction,
@@ -97,20 +37,108 @@ export async function deleteSets(
   const series = await lockSeries(tx, instanceId)
   const forecast = await forecastDeletion(tx, instanceId, setIds)
   const db = sqlOf(tx)
+  const { actor } = record
   const made = await sql<{ deletion: number }>`
-    insert into deletion (series, request_id, access_key_id, address, deleted_at, purge_after,
+    insert into deletion (series, request_id, access_key_id, user_name, address, cause, deleted_at,
       set_ids, released_bytes, freed_bytes)
-    values (${series}, ${record.requestId}, ${record.accessKeyId}, ${record.address},
-      ${record.deletedAt}, ${record.purgeAfter}, ${setIds}::bigint[],
+    values (${series}, ${record.requestId ?? ''}, ${actor.accessKeyId ?? ''}, ${actor.user},
+      ${actor.address ?? ''}, ${record.cause}, ${record.deletedAt}, ${setIds}::bigint[],
       ${forecast.releasedBytes}, ${forecast.freedBytes})
     returning deletion`.execute(db)
   invariant(made.rows[0], 'the deletion was inserted')
   const marked = await sql`
-    update backup_set set state = 'deleted', deletion = ${made.rows[0].deletion}
+    update backup_set set state = 'deleted', deletion = ${made.rows[0].deletion},
+      purge_after = ${record.purgeAfter}
     where series = ${series} and state = 'kept' and set_id = any(${setIds}::bigint[])
     returning 1`.execute(db)
   invariant(marked.rows.length === setIds.length, 'every judged set is still kept')
+  await countKept(tx, series, -marked.rows.length)
   return forecast
+}
+
+/** A deleted set that can still be brought back. */
+export interface DeletedSet {
+  readonly id: BackupSetId
+  readonly instanceId: InstanceId
+  readonly startedAt: Instant
+  readonly finishedAt: Instant
+  readonly consistentAt: Instant
+  readonly mode: 'Manual' | 'Automated'
+  readonly contentBytes: number
+  readonly deletedAt: Instant
+  readonly cause: Cause
+  readonly purgeAfter: Instant
+}
+
+const DELETED = sql`s.set_id as id, s.instance_id as "instanceId", s.started_at as "startedAt",
+  s.finished_at as "finishedAt", s.consistent_at as "consistentAt", s.mode,
+  s.content_bytes as "contentBytes", d.deleted_at as "deletedAt", d.cause,
+  s.purge_after as "purgeAfter"`
+
+/** Sets of an instance in their undelete window, the one that ends next first. */
+export async function listDeletedSets(
+  tx: Transaction,
+  instanceId: InstanceId,
+  setId: string | null,
+  now: Instant,
+  page: { readonly offset: number; readonly limit: number },
+): Promise<{ readonly sets: readonly DeletedSet[]; readonly total: number }> {
+  const listed = sql`
+    from backup_set s join deletion d using (deletion) join series r on r.series = s.series
+    where r.instance_id = ${instanceId} and s.state = 'deleted' and s.purge_after > ${now}
+      and (${setId}::text is null or s.set_id::text = ${setId})`
+  const db = sqlOf(tx)
+  const counted = await sql<{ total: number }>`select count(*) as total ${listed}`.execute(db)
+  const { rows } = await sql<DeletedSet>`
+    select ${DELETED} ${listed} order by s.purge_after, s.set_id
+    limit ${page.limit} offset ${page.offset}`.execute(db)
+  return { sets: rows, total: counted.rows[0]?.total ?? 0 }
+}
+
+/** Of the named sets of this instance, those in their undelete window. */
+export async function deletedSetsOf(
+  tx: Transaction,
+  instanceId: InstanceId,
+  setIds: readonly BackupSetId[],
+  now: Instant,
+): Promise<ReadonlyMap<BackupSetId, DeletedSet>> {
+  const { rows } = await sql<DeletedSet>`
+    select ${DELETED} from backup_set s join deletion d using (deletion)
+    where s.instance_id = ${instanceId} and s.set_id = any(${setIds}::bigint[])
+      and s.state = 'deleted' and s.purge_after > ${now}`.execute(sqlOf(tx))
+  return new Map(rows.map((set) => [set.id, set]))
+}
+
+/** Brings back sets that are in their undelete window; their data retention counts from now on. */
+export async function undeleteSets(
+  tx: Transaction,
+  instanceId: InstanceId,
+  setIds: readonly BackupSetId[],
+  now: Instant,
+): Promise<void> {
+  const series = await lockSeries(tx, instanceId)
+  const back = await sql`
+    update backup_set set state = 'kept', deletion = null, purge_after = null,
+      retained_from = ${now}
+    where series = ${series} and state = 'deleted' and purge_after > ${now}
+      and set_id = any(${setIds}::bigint[]) returning 1`.execute(sqlOf(tx))
+  invariant(back.rows.length === setIds.length, 'every named set is in its window')
+  await countKept(tx, series, back.rows.length)
+}
+
+/** Ends the undelete window of deleted sets now; the caller asks for the purge job as well. */
+export async function endWindows(
+  tx: Transaction,
+  instanceId: InstanceId,
+  setIds: readonly BackupSetId[],
+  now: Instant,
+): Promise<void> {
+  const series = await lockSeries(tx, instanceId)
+  const ended = await sql`
+    update backup_set set purge_after = ${now}
+    where series = ${series} and state = 'deleted' and set_id = any(${setIds}::bigint[])
+    returning 1`.execute(sqlOf(tx))
+  invariant(ended.rows.length === setIds.length, 'every named set is deleted and not purged')
 }
 
 /**
@@ -124,13 +152,20 @@ export async function purgeNext(
   now: Instant,
 ): Promise<DecidedPurge | null> {
   const series = await lockSeries(tx, instanceId)
-  const due = (await membersOf(tx, series, [], now)).filter((member) => !member.pinned)
-  const first = due[0]
-  if (!first) return null
-  const numbers = due
-    .filter((member) => member.deletion === first.deletion)
-    .map((member) => member.number)
-  return purgeSets(tx, series, numbers, now)
+  const due = sql`s.series = ${series} and s.state = 'deleted' and s.purge_after <= ${now}
+    and not ${beingReadSql}`
+  const { rows } = await sql<{ number: SetNumber }>`
+    select s.number from backup_set s
+    where ${due} and s.deletion = (
+      select s.deletion from backup_set s where ${due} order by s.deletion limit 1)
+    order by s.number`.execute(sqlOf(tx))
+  if (rows.length === 0) return null
+  return purgeSets(
+    tx,
+    series,
+    rows.map((row) => row.number),
+    now,
+  )
 }
 
 /** Instances that have something due to purge: a set unpinned meanwhile, or a window that is over. */
@@ -139,47 +174,13 @@ export async function instancesDueForPurge(
   now: Instant,
 ): Promise<readonly InstanceId[]> {
   const { rows } = await sql<{ instanceId: InstanceId }>`
-    select distinct s.instance_id as "instanceId" from backup_set s join deletion d using (deletion)
-    where s.state = 'deleted' and d.purge_after <= ${now} and not ${heldSql}`.execute(sqlOf(tx))
+    select distinct s.instance_id as "instanceId" from backup_set s
+    where s.state = 'deleted' and s.purge_after <= ${now}
+      and not ${beingReadSql}`.execute(sqlOf(tx))
   return rows.map((row) => row.instanceId)
 }
 
-/** R3: a set that a backup builds on, or that someone reads. */
-const heldSql = sql<boolean>`(
-  exists (select 1 from backup_set w
-          where w.series = s.series and w.state = 'writing' and w.base_number = s.number)
-  or ${pinnedSql(null)})`
-
-async function membersOf(
-  tx: Transaction,
-  series: SeriesId,
-  setIds: readonly BackupSetId[],
-  dueAt: Instant | null = null,
-): Promise<readonly Member[]> {
-  const { rows } = await sql<Member>`
-    select s.number, s.set_id as "setId", s.state, s.deletion,
-      s.manifest_bytes as "manifestBytes", ${heldSql} as pinned
-    from backup_set s left join deletion d using (deletion)
-    where s.series = ${series}
-      and (s.state = 'deleted' or (s.state = 'kept' and s.set_id = any(${setIds}::bigint[])))
-      and (${dueAt}::bigint is null or d.purge_after <= ${dueAt}::bigint)
-    order by s.deletion nulls last, s.number`.execute(sqlOf(tx))
-  return rows
-}
-
-async function countKept(tx: Transaction, series: SeriesId): Promise<number> {
-  const { rows } = await sql<{ count: number }>`
-    select count(*) as count from backup_set
-    where series = ${series} and state = 'kept'`.execute(sqlOf(tx))
-  return rows[0]?.count ?? 0
-}
-
-function groupsOf(members: readonly Member[]): readonly (readonly SetNumber[])[] {
-  const groups = new Map<number | null, SetNumber[]>()
-  for (const member of members) {
-    const group = groups.get(member.deletion)
-    if (group) group.push(member.number)
-    else groups.set(member.deletion, [member.number])
-  }
-  return [...groups.values()]
+async function countKept(tx: Transaction, series: SeriesId, change: number): Promise<void> {
+  await sql`update series set kept_count = kept_count + ${change}
+    where series = ${series}`.execute(sqlOf(tx))
 }

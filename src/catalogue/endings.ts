@@ -8,7 +8,7 @@ import { planEnding } from '../series/ending.ts'
 import type { PackNumber, SetNumber } from '../series/series.ts'
 import type { Transaction } from './database.ts'
 import { sqlOf } from './database.ts'
-import { loadView } from './series-view.ts'
+import { loadView, runsOf } from './series-view.ts'
 
 /** A purge, decided: what it released and what the disk gets back for it, to the byte. */
 export interface DecidedPurge {
@@ -28,12 +28,15 @@ export async function purgeSets(
   numbers: readonly SetNumber[],
   now: Instant,
 ): Promise<DecidedPurge> {
-  const ending = planEnding(await loadView(tx, series, numbers), numbers)
+  const runs = await runsOf(tx, series, numbers, 'kept or deleted')
+  const ending = planEnding(await loadView(tx, series, runs, 'everything'), numbers)
   await markDead(tx, series, ending)
   await removeRows(tx, series, [...ending.reopened])
   await moveRows(tx, series, ending)
   const ended = await endSets(tx, series, numbers)
-  await sql`update series set newest_number = ${ending.kept.at(-1) ?? null}
+  await sql`update series set newest_number = (
+      select number from backup_set
+      where series = ${series} and state in ('kept', 'deleted') order by number desc limit 1)
     where series = ${series}`.execute(sqlOf(tx))
   const decided = {
     setIds: ended.setIds,

@@ -79,6 +79,13 @@ export async function endAlarm(
   return rows.length > 0
 }
 
+/** What alarms of a kind are about. */
+export async function alarmsOf(tx: Transaction, kind: EventKind): Promise<readonly string[]> {
+  const { rows } = await sql<{ subject: string }>`
+    select subject from alarm where kind = ${kind} order by subject`.execute(sqlOf(tx))
+  return rows.map((row) => row.subject)
+}
+
 const RECORD = sql`event as id, kind, severity, instance_id as "instanceId",
   service_time as "serviceTime", (extract(epoch from happened_at) * 1000)::bigint as "happenedAt",
   details`

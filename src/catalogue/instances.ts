@@ -27,6 +27,9 @@ interface Row extends Instance {
   readonly preferredPeriod: string
   readonly releasedKeepPolicy: ReleasedKeepPolicy | null
   readonly maxRateKib: number | null
+  readonly restoreWindowProtection: boolean
+  readonly minimumBackupSets: number | null
+  readonly allowManualDelete: boolean
 }
 
 const COLUMNS = sql`instance_id as id, engine, engine_version as "engineVersion", category, type,
@@ -35,7 +38,9 @@ const COLUMNS = sql`instance_id as id, engine, engine_version as "engineVersion"
   log_retention_days as "logRetentionDays", preferred_time as "preferredTime",
   preferred_period as "preferredPeriod", origin, master_instance_id as "masterId",
   system_identifier as "systemIdentifier", timeline, deletion_protection as "deletionProtection",
-  released_keep_policy as "releasedKeepPolicy", max_rate_kib as "maxRateKib"`
+  released_keep_policy as "releasedKeepPolicy", max_rate_kib as "maxRateKib",
+  released_at as "releasedAt", restore_window_protection as "restoreWindowProtection",
+  minimum_backup_sets as "minimumBackupSets", allow_manual_delete as "allowManualDelete"`
 
 export interface NewInstance {
   readonly id: InstanceId
@@ -149,10 +154,13 @@ export async function updatePolicy(
   await sql`
     update instance set data_retention_days = ${policy.dataRetentionDays},
       log_enabled = ${policy.log.enabled},
-      log_retention_days = ${policy.log.enabled ? policy.log.retentionDays : sql`log_retention_days`},
+      log_retention_days = ${policy.log.retentionDays},
       preferred_time = ${policy.preferredTime},
       preferred_period = ${policy.preferredPeriod.join(',')},
-      released_keep_policy = ${policy.releasedKeepPolicy}, max_rate_kib = ${policy.maxRateKib}
+      released_keep_policy = ${policy.releasedKeepPolicy}, max_rate_kib = ${policy.maxRateKib},
+      restore_window_protection = ${policy.restoreWindowProtection},
+      minimum_backup_sets = ${policy.minimumBackupSets},
+      allow_manual_delete = ${policy.allowManualDelete}
     where instance_id = ${id}`.execute(sqlOf(tx))
 }
 
@@ -173,16 +181,18 @@ function fromRow(row: Row): InstanceWithPolicy {
       timeline: row.timeline,
       deletionProtection: row.deletionProtection,
       createdAt: row.createdAt,
+      releasedAt: row.releasedAt,
     },
     policy: {
       dataRetentionDays: row.dataRetentionDays,
-      log: row.logEnabled
-        ? { enabled: true, retentionDays: row.logRetentionDays }
-        : { enabled: false },
+      log: { enabled: row.logEnabled, retentionDays: row.logRetentionDays },
       preferredTime: row.preferredTime,
       preferredPeriod: row.preferredPeriod.split(','),
       releasedKeepPolicy: row.releasedKeepPolicy,
       maxRateKib: row.maxRateKib,
+      restoreWindowProtection: row.restoreWindowProtection,
+      minimumBackupSets: row.minimumBackupSets,
+      allowManualDelete: row.allowManualDelete,
     },
   }
 }

@@ -18,6 +18,12 @@ export function pinnedSql(reason: 'restore' | null) {
       and (${reason}::text is null or p.reason = ${reason}))`
 }
 
+/** R3: a set (alias `s`) that a backup builds on, or that someone reads: its purge waits. */
+export const beingReadSql = sql<boolean>`(
+  exists (select 1 from backup_set w
+          where w.series = s.series and w.state = 'writing' and w.base_number = s.number)
+  or ${pinnedSql(null)})`
+
 /** R3: while it is pinned a set is not purged; while a restore pins it, it is not deleted by hand. */
 export async function pinSet(
   tx: Transaction,

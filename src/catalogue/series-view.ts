@@ -5,62 +5,103 @@ import type { SetNumber } from '../series/series.ts'
 import type { Transaction } from './database.ts'
 import { sqlOf } from './database.ts'
 
-interface Run {
-  readonly first: SetNumber
-  /** The kept number before the run; 0 when there is none. */
+/** Neighbours that end together, and what counts as kept around them. */
+export interface Run {
+  readonly members: readonly SetNumber[]
+  /** The number before the run; 0 when there is none. */
   readonly previous: number
-  /** The kept number after it; null when the run ends with the newest set. */
+  /** The number after it; null when the run ends with the newest set. */
+  readonly next: SetNumber | null
+}
+
+interface Neighbours {
+  readonly number: SetNumber
+  readonly previous: number
   readonly next: SetNumber | null
 }
 
 /**
- * Reads what ending `numbers` (together, or some of them before others) can touch, and no more
- * (rule R6): the rows that a run of neighbours retires, and the packs those rows and no later set
- * keep alive.
+ * The runs that `numbers` form among the sets in `states`. Two index lookups for each number, however
+ * long the series is.
+ */
+export async function runsOf(
+  tx: Transaction,
+  series: SeriesId,
+  numbers: readonly SetNumber[],
+  states: 'kept' | 'kept or deleted',
+): Promise<readonly Run[]> {
+  // Spelt as in the partial indexes, or they are not used.
+  const counts = sql.raw(states === 'kept' ? `state = 'kept'` : `state in ('kept', 'deleted')`)
+  const { rows } = await sql<Neighbours>`
+    select u.number, coalesce(p.number, 0) as previous, n.number as next
+    from unnest(${numbers}::int[]) as u(number)
+      left join lateral (select number from backup_set
+        where series = ${series} and number < u.number and ${counts}
+        order by number desc limit 1) p on true
+      left join lateral (select number from backup_set
+        where series = ${series} and number > u.number and ${counts}
+        order by number limit 1) n on true
+    order by u.number`.execute(sqlOf(tx))
+  const runs: { members: SetNumber[]; previous: number; next: SetNumber | null }[] = []
+  for (const { number, previous, next } of rows) {
+    const run = runs.at(-1)
+    if (run && run.members.at(-1) === previous) {
+      run.members.push(number)
+      run.next = next
+    } else runs.push({ members: [number], previous, next })
+  }
+  return runs
+}
+
+/**
+ * Reads what ending runs can touch, and no more (rule R6). Rows are retired by sets that are there, so
+ * those of a run are retired by its members or its next set. With `bytes` only those that can die are
+ * read: they alone count for a forecast. `kept` of the view are the members and their neighbours only:
+ * whether a row's interval is stabbed is decided by them.
  */
 export async function loadView(
   tx: Transaction,
   series: SeriesId,
-  numbers: readonly SetNumber[],
+  runs: readonly Run[],
+  what: 'bytes' | 'everything',
 ): Promise<SeriesView> {
   const db = sqlOf(tx)
-  const kept = await sql<{ number: SetNumber }>`
-    select number from backup_set
-    where series = ${series} and state in ('kept', 'deleted') order by number`.execute(db)
-  const keptNumbers = kept.rows.map((row) => row.number)
-  const runs = runsOf(keptNumbers, new Set(numbers))
+  const wanted = runs.flatMap((run) => rowsOf(run, what))
   const rows = await sql<RetirementState>`
     select t.pack, t.born, t.retired, t.bytes
-    from unnest(${runs.map((r) => r.first)}::int[], ${runs.map((r) => r.previous)}::int[],
-      ${runs.map((r) => r.next)}::int[]) as r(first, previous, next)
-    join retirement t on t.series = ${series} and t.retired >= r.first
-      and t.retired <= coalesce(r.next, 2147483647)
-    where t.born > r.previous or r.next is null or t.retired < r.next`.execute(db)
+    from unnest(${wanted.map((w) => w.retired)}::int[], ${wanted.map((w) => w.bornAfter)}::int[])
+      as w(retired, born_after)
+    join retirement t on t.series = ${series} and t.retired = w.retired
+      and t.born > w.born_after`.execute(db)
   const open = runs.find((run) => run.next === null)
   const packs = await sql<PackState>`
     select pack, born, live_bytes as "liveBytes", target_bytes as "targetBytes" from pack
-    where series = ${series} and (pack = any(${rows.rows.map((row) => row.pack)}::int[])
-      or (born > ${open?.previous ?? 2147483647} and live_bytes > 0))`.execute(db)
+    where series = ${series} and pack = any(${rows.rows.map((row) => row.pack)}::int[])
+    union
+    select pack, born, live_bytes, target_bytes from pack
+    where series = ${series} and born > ${open?.previous ?? 2147483647} and live_bytes > 0`.execute(
+    db,
+  )
   return {
-    kept: keptNumbers,
+    kept: keptAround(runs),
     packs: new Map(packs.rows.map((pack) => [pack.pack, pack])),
     retirements: rows.rows,
   }
 }
 
-function runsOf(kept: readonly SetNumber[], ended: ReadonlySet<SetNumber>): readonly Run[] {
-  const runs: Run[] = []
-  let previous = 0
-  let first: SetNumber | null = null
-  for (const number of kept) {
-    if (ended.has(number)) {
-      first ??= number
-      continue
-    }
-    if (first !== null) runs.push({ first, previous, next: number })
-    first = null
-    previous = number
-  }
-  if (first !== null) runs.push({ first, previous, next: null })
-  return runs
+function rowsOf({ members, previous, next }: Run, what: 'bytes' | 'everything') {
+  const bornAfter = what === 'bytes' ? previous : 0
+  return [
+    ...members.map((retired) => ({ retired, bornAfter })),
+    ...(next === null ? [] : [{ retired: next, bornAfter: previous }]),
+  ]
+}
+
+function keptAround(runs: readonly Run[]): readonly SetNumber[] {
+  const kept = runs.flatMap(({ members, previous, next }) => [
+    ...(previous === 0 ? [] : [previous as SetNumber]),
+    ...members,
+    ...(next === null ? [] : [next]),
+  ])
+  return [...new Set(kept)].sort((left, right) => left - right)
 }

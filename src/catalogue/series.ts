@@ -19,11 +19,14 @@ export interface SetFacts {
 /** Locks the series of an instance, making it when the instance has none yet. */
 export async function lockSeries(tx: Transaction, instanceId: InstanceId): Promise<SeriesId> {
   const db = sqlOf(tx)
+  const find = sql<{ series: SeriesId }>`
+    select series from series where instance_id = ${instanceId} for update`
+  const found = await find.execute(db)
+  if (found.rows[0]) return found.rows[0].series
   await sql`insert into series (instance_id) values (${instanceId}) on conflict do nothing`.execute(
     db,
   )
-  const { rows } = await sql<{ series: SeriesId }>`
-    select series from series where instance_id = ${instanceId} for update`.execute(db)
+  const { rows } = await find.execute(db)
   invariant(rows[0], 'a series exists once it was made')
   return rows[0].series
 }
@@ -94,7 +97,8 @@ export async function recordSealed(
       new_bytes = ${sealed.newBytes}, manifest = ${manifest},
       manifest_bytes = ${sealed.manifestBytes}, checksum = ${sealed.manifestHash}
     where series = ${series} and number = ${number}`.execute(db)
-  await sql`update series set newest_number = ${number} where series = ${series}`.execute(db)
+  await sql`update series set newest_number = ${number}, kept_count = kept_count + 1
+    where series = ${series}`.execute(db)
 }
 
 /** Ends an attempt that did not make a set; its objects become abandoned and wait for removal. */

@@ -1,5 +1,6 @@
 import { isLoopback, type ListenAddress, type Subnet } from '../base/address.ts'
 import type { DiskLow } from '../base/disk-low.ts'
+import type { Pausable } from '../base/pausable.ts'
 import type { Secret } from '../base/secret.ts'
 import type { Environment } from './environment.ts'
 import { givenValue, unknownNames } from './given-values.ts'
@@ -23,6 +24,10 @@ export interface Config {
   readonly serverUser: string | null
   /** The same for the catalogue's server. */
   readonly catalogueUser: string | null
+  /** How long a deleted set can be brought back; 0: not at all. */
+  readonly undeleteWindowMs: number
+  /** What the service does not begin by itself. */
+  readonly paused: ReadonlySet<Pausable>
   readonly metrics: {
     readonly token: Secret<string> | null
     /** A listener for metrics alone; null: they are part of the API's. */
@@ -66,7 +71,10 @@ export function loadConfig(environment: Environment, directory: string, root: bo
   const values = readAll(environment, directory, root, problems)
   const config = compose(values, problems)
   const unknown = unknownNames(SETTING_ROWS, environment)
-  const warnings = unknown.map((name) => `${name} is no setting of Holdfast and has no effect`)
+  const warnings = [
+    ...unknown.map((name) => `${name} is no setting of Holdfast and has no effect`),
+    ...[...config.paused].map((what) => `${SETTINGS.paused.name}: automatic ${what} paused`),
+  ]
   const read = { config, warnings }
   return problems.length > 0 ? { ...read, ok: false, problems } : { ...read, ok: true }
 }

@@ -6,6 +6,7 @@ const GROUPS: Readonly<Record<Group, string>> = {
   network: 'Network',
   access: 'Access',
   servers: 'Database servers',
+  sets: 'Backup sets',
   watching: 'Metrics and notification',
   clients: 'Client commands',
 }

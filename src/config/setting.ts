@@ -9,7 +9,7 @@ export interface Place {
   readonly dataDirectory: string
 }
 
-export type Group = 'places' | 'network' | 'access' | 'servers' | 'watching' | 'clients'
+export type Group = 'places' | 'network' | 'access' | 'servers' | 'sets' | 'watching' | 'clients'
 
 /** One setting: how it is described, and how it is read. */
 export interface Setting<Value> {

@@ -1,7 +1,10 @@
 import { isAbsolute, join, resolve } from 'node:path'
 import type { ListenAddress, Subnet } from '../base/address.ts'
+import { DAY_MS } from '../base/clock.ts'
 import type { DiskLow } from '../base/disk-low.ts'
+import { PAUSABLE, type Pausable } from '../base/pausable.ts'
 import { Secret } from '../base/secret.ts'
+import { parseSpan } from '../base/span.ts'
 import { parseListenAddress, parseSubnet } from './address.ts'
 import { parseDiskLow } from './disk-low.ts'
 import { type Setting, setting } from './setting.ts'
@@ -9,6 +12,7 @@ import { type Setting, setting } from './setting.ts'
 /** The data folder of root: its home is closed to the user under which database servers run. */
 const ROOT_DATA = '/var/lib/holdfast'
 const SECRET_CHARACTERS_MIN = 8
+const UNDELETE_WINDOW_MAX_MS = 730 * DAY_MS
 
 /** Every setting there is, in the order of the reference page. The service reads nothing else. */
 export const SETTINGS = {
@@ -135,6 +139,38 @@ export const SETTINGS = {
     otherwise: '`holdfast` if there is one, else an account other than that of local instances',
     secret: false,
     read: (text) => text,
+  }),
+  undeleteWindowMs: setting({
+    name: 'HOLDFAST_UNDELETE_WINDOW',
+    group: 'sets',
+    meaning:
+      'how long a deleted set can be brought back, whatever deleted it, before its bytes go: `24h`, ' +
+      '`7d`, `1d12h`; `0`: not at all. Sets that are deleted already keep the window they got',
+    otherwise: '`24h`',
+    secret: false,
+    read: (text, _place, tell) => {
+      const span = text === '0' ? 0 : parseSpan(text ?? '24h')
+      if (span === null || span > UNDELETE_WINDOW_MAX_MS) {
+        tell(`is not a span of at most 730d, such as 24h, 7d or 0: ${text}`)
+      }
+      return span ?? DAY_MS
+    },
+  }),
+  paused: setting({
+    name: 'HOLDFAST_PAUSE',
+    group: 'sets',
+    meaning:
+      'what the service does not begin by itself: `backups`, `expiry`, or both with a comma. Each ' +
+      'start warns of it. What is asked for is done all the same',
+    otherwise: 'nothing',
+    secret: false,
+    read: (text, _place, tell): ReadonlySet<Pausable> => {
+      const words = (text ?? '').split(/[\s,]+/).filter((word) => word !== '')
+      const known = PAUSABLE.filter((word) => words.includes(word))
+      const strange = words.find((word) => !PAUSABLE.some((one) => one === word))
+      if (strange !== undefined) tell(`can pause ${PAUSABLE.join(' and ')}, not ${strange}`)
+      return new Set(known)
+    },
   }),
   metricsToken: setting({
     name: 'HOLDFAST_METRICS_TOKEN',

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { DAY_MS, type Instant } from '../base/clock.ts'
 import type { BackupSetId, InstanceId } from '../base/ids.ts'
-import type { Subject } from './deletion.ts'
 import { judgeDeletion, judgeInstance, judgeSet } from './deletion.ts'
+import type { Subject } from './deletion-rules.ts'
 import type { BackupPolicy, BackupSetFacts, Instance } from './instance.ts'
+import type { KeptSets } from './kept-sets.ts'
 
 const NOW = 1_800_000_000_000 as Instant
 
@@ -23,19 +24,33 @@ const INSTANCE: Instance = {
   timeline: null,
   deletionProtection: false,
   createdAt: NOW,
+  releasedAt: null,
 }
 
 const LOGS_OFF: BackupPolicy = {
   dataRetentionDays: 30,
-  log: { enabled: false },
+  log: { enabled: false, retentionDays: 7 },
   preferredTime: '02:00Z-03:00Z',
   preferredPeriod: ['Monday', 'Friday'],
   releasedKeepPolicy: null,
   maxRateKib: null,
+  restoreWindowProtection: false,
+  minimumBackupSets: null,
+  allowManualDelete: false,
 }
 
 function logsOn(retentionDays: number, dataRetentionDays = 30): BackupPolicy {
   return { ...LOGS_OFF, dataRetentionDays, log: { enabled: true, retentionDays } }
+}
+
+/** Ten sets, of which the one that is judged is neither the first nor the last. */
+const KEPT: KeptSets = {
+  count: 10,
+  newestId: 9 as BackupSetId,
+  anchorId: null,
+  lastSuccessAt: NOW,
+  earliest: [],
+  latest: [],
 }
 
 function setOfAge(ageMs: number, more: Partial<BackupSetFacts> = {}): BackupSetFacts {
@@ -43,14 +58,16 @@ function setOfAge(ageMs: number, more: Partial<BackupSetFacts> = {}): BackupSetF
     id: 7 as BackupSetId,
     state: 'kept',
     finishedAt: (NOW - ageMs) as Instant,
+    retainedFrom: null,
     restoring: false,
+    holds: [],
     ...more,
   }
 }
 
 function subject(more: Partial<Subject>): Subject {
   const set = setOfAge(30 * DAY_MS)
-  return { instance: INSTANCE, policy: LOGS_OFF, id: '7', set, now: NOW, ...more }
+  return { instance: INSTANCE, policy: LOGS_OFF, id: '7', set, kept: KEPT, now: NOW, ...more }
 }
 
 const BOUNDARIES = [
@@ -104,7 +121,7 @@ const INSTANCE_REFUSALS = [
 for (const [number, instance, rule] of INSTANCE_REFUSALS) {
   test(`${number}: ${rule} refuses before any set is looked at`, () => {
     assert.equal(judgeSet(subject({ instance, set: null }), 'by-hand').refusal?.rule, rule)
-    assert.equal(judgeInstance(instance, NOW, 'by-hand').refusal?.rule, rule)
+    assert.equal(judgeInstance(instance, LOGS_OFF, NOW, 'by-hand').refusal?.rule, rule)
   })
 }
 
@@ -117,9 +134,9 @@ test('instance rules come in their order when several fail', () => {
     engine: 'x',
     category: 'Basic',
   }
-  assert.equal(judgeInstance(instance, NOW, 'by-hand').refusal?.rule, 'instance-writable')
+  assert.equal(judgeInstance(instance, LOGS_OFF, NOW, 'by-hand').refusal?.rule, 'instance-writable')
   const writable: Instance = { ...instance, type: 'Primary' }
-  assert.equal(judgeInstance(writable, NOW, 'by-hand').refusal?.rule, 'instance-unlocked')
+  assert.equal(judgeInstance(writable, LOGS_OFF, NOW, 'by-hand').refusal?.rule, 'instance-unlocked')
 })
 
 const SET_REFUSALS = [
@@ -142,27 +159,32 @@ test('a batch is refused by its first failing rule in rule order, then by the or
   const unknownToo = subject({ id: '3', set: null })
   const fine = subject({ id: '4' })
   const { refusal } = judgeDeletion([young, fine, unknown, unknownToo], 'by-hand')
-  assert.equal(refusal?.subject.id, '2')
+  assert.equal(refusal?.subject?.id, '2')
   assert.equal(refusal?.finding.rule, 'set-known')
   assert.equal(judgeDeletion([fine], 'by-hand').refusal, null)
 })
 
-test('expiry is bound by belonging and restores, not by the age or the category', () => {
-  const set = setOfAge(DAY_MS)
+test('expiry is bound by belonging, holds and restores, not by the age by hand or the category', () => {
+  const set = setOfAge(30 * DAY_MS + 1)
   const instance: Instance = { ...INSTANCE, category: 'Basic', status: 'Stopped' }
   assert.equal(judgeSet(subject({ instance, set }), 'expiry').refusal, null)
-  const restoring = setOfAge(DAY_MS, { restoring: true })
-  assert.equal(
-    judgeSet(subject({ instance, set: restoring }), 'expiry').refusal?.rule,
-    'set-not-restoring',
-  )
+  const restoring = { ...set, restoring: true }
+  const refused = judgeSet(subject({ instance, set: restoring }), 'expiry').refusal
+  assert.equal(refused?.rule, 'set-not-restoring')
 })
 
 test('a released instance needs neither to run nor a standby; its sets keep their own rules', () => {
   const released = { ...INSTANCE, status: 'Released', category: 'Basic' } as const
   const judge = (ageMs: number) => {
     const set = setOfAge(ageMs)
-    const subject = { instance: released, policy: LOGS_OFF, id: String(set.id), set, now: NOW }
+    const subject = {
+      instance: released,
+      policy: LOGS_OFF,
+      id: String(set.id),
+      set,
+      kept: KEPT,
+      now: NOW,
+    }
     return judgeSet(subject, 'by-hand').refusal?.rule ?? null
   }
   assert.equal(judge(7 * DAY_MS), 'set-old-enough')

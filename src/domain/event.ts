@@ -15,6 +15,8 @@ export type EventKind =
   | 'standby-back'
   | 'primary-moved'
   | 'damage-found'
+  | 'expiry-stopped'
+  | 'expiry-stopped-ended'
 
 /** `critical`: backups or their bytes are in danger now. `warning`: they will be. `info`: good news. */
 export type Severity = 'critical' | 'warning' | 'info'
@@ -35,6 +37,8 @@ const SEVERITIES: Readonly<Record<EventKind, Severity>> = {
   'standby-back': 'info',
   'primary-moved': 'warning',
   'damage-found': 'critical',
+  'expiry-stopped': 'warning',
+  'expiry-stopped-ended': 'info',
 }
 
 export function severityOf(kind: EventKind): Severity {
@@ -68,6 +72,8 @@ export function summarise(
     'standby-lost': `${instance} has lost a standby: ${say('findings')}.`,
     'standby-back': `All standbys of ${instance} follow its primary again.`,
     'primary-moved': `The primary of ${instance} is ${say('node')} now, on timeline ${say('timeline')}.`,
+    'expiry-stopped': `Nothing of ${instance} expires, because its backups have stopped succeeding: ${say('evidence')}.`,
+    'expiry-stopped-ended': `Sets of ${instance} expire again.`,
     'damage-found': `Damaged data was met during ${say('during')}: ${say('problem')}.`,
   }
   return sentences[kind]

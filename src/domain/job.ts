@@ -1,4 +1,5 @@
 import type { BackupSetId, InstanceId, JobId } from '../base/ids.ts'
+import type { Actor } from './actor.ts'
 import type { ReleasedKeepPolicy } from './instance.ts'
 
 /** Work that ends, by kind, with what it needs to be told. The row in the catalogue is the truth. */
@@ -16,8 +17,7 @@ export interface JobParameters {
 export interface RemoveParameters {
   readonly keep: ReleasedKeepPolicy
   /** Who asked, for the record of deleted sets. */
-  readonly accessKeyId: string
-  readonly address: string
+  readonly actor: Actor
 }
 
 export type JobKind = keyof JobParameters

@@ -9,7 +9,9 @@ import { isJobQueued } from '../catalogue/jobs.ts'
 import { runUnderLease } from '../catalogue/leases.ts'
 import { instancesDueForReclaim } from '../catalogue/reclaim.ts'
 import { purgeRequest } from '../domain/job.ts'
+import { expireSets } from './expire-sets.ts'
 import type { WorkerParts } from './job.ts'
+import { scheduleBackups } from './schedule-backups.ts'
 import { watchInstances } from './watch-instances.ts'
 
 const TICK_MS = 2_000
@@ -35,13 +37,18 @@ export async function runDuties(
   ])
 }
 
-/** Asks for purges that have become due (a pin is gone, a window is over) and for lost jobs. */
+/**
+ * Asks for purges that have become due (a pin is gone, a window is over), for automatic backups and for
+ * lost jobs, and lets sets expire.
+ */
 async function tick(parts: WorkerParts, log: Logger, signal: AbortSignal): Promise<void> {
   for (let ticks = 0; !signal.aborted; ticks += 1) {
     const { catalogue, clock } = parts
     await clock.refresh()
     const due = await catalogue.transaction((tx) => instancesDueForPurge(tx, clock.now()))
     for (const instanceId of due) await askForPurge(parts, instanceId)
+    if (!parts.paused.has('backups')) await scheduleBackups(parts, log)
+    if (!parts.paused.has('expiry')) await expireSets(parts, log, signal)
     if (ticks % HOUSEKEEPING_TICKS === 0) {
       await parts.queue.resendLost()
       await catalogue.transaction(forgetNonces)

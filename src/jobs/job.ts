@@ -2,6 +2,7 @@ import type { Clock } from '../base/clock.ts'
 import { invariant } from '../base/fault.ts'
 import type { InstanceId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
+import type { Pausable } from '../base/pausable.ts'
 import type { Sealer } from '../base/sealing.ts'
 import type { Catalogue, Transaction } from '../catalogue/database.ts'
 import type { Outcome } from '../catalogue/jobs.ts'
@@ -47,6 +48,10 @@ export interface WorkerParts {
   readonly sourceOf: (instanceId: InstanceId) => Promise<Source>
   readonly sealer: Sealer
   readonly freePorts: (count: number) => Promise<readonly number[]>
+  /** How long a deleted set can be brought back, in service time; 0: not at all. */
+  readonly undeleteWindowMs: number
+  /** What the service does not begin by itself. */
+  readonly paused: ReadonlySet<Pausable>
   readonly scratchDirectory: string
   /** Where the data directories of local instances' servers are. */
   readonly instancesDirectory: string

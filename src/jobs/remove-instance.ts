@@ -1,4 +1,4 @@
-import { pause } from '../base/clock.ts'
+import { instant, pause } from '../base/clock.ts'
 import { Fault } from '../base/fault.ts'
 import type { BackupSetId } from '../base/ids.ts'
 import { keptSets } from '../catalogue/backup-sets.ts'
@@ -6,6 +6,7 @@ import type { Transaction } from '../catalogue/database.ts'
 import { deleteSets } from '../catalogue/deletions.ts'
 import { lockInstance, releaseInstance } from '../catalogue/instances.ts'
 import { cancelBackups, openJobsOf } from '../catalogue/jobs.ts'
+import { keptSetsOf } from '../catalogue/kept-sets.ts'
 import { localServersOf } from '../catalogue/local-servers.ts'
 import { judgeDeletion } from '../domain/deletion.ts'
 import type { ReleasedKeepPolicy } from '../domain/instance.ts'
@@ -51,25 +52,34 @@ async function removeLocalServers(run: Run, parts: WorkerParts): Promise<void> {
 
 async function release(
   tx: Transaction,
-  { keep, accessKeyId, address }: RemoveParameters,
+  { keep, actor }: RemoveParameters,
   run: Run,
-  { clock, queue }: WorkerParts,
+  { clock, queue, undeleteWindowMs }: WorkerParts,
 ): Promise<void> {
   const now = clock.now()
   const found = await lockInstance(tx, run.instanceId)
   if (!found) throw new Fault('not-found', `instance ${run.instanceId} is gone`)
-  const sets = await keptSets(tx, run.instanceId)
-  const going = sets.slice(keptCount(keep, sets.length))
-  const subjects = going.map((set) => ({ ...found, id: String(set.id), set, now }))
+  const sets = await keptSets(tx, run.instanceId, now)
+  const unkept = sets.slice(keptCount(keep, sets.length))
+  // What somebody holds outlives the instance, whatever the policy says.
+  const going = unkept.filter((set) => set.holds.length === 0)
+  const kept = await keptSetsOf(tx, found, going.length, now)
+  const subjects = going.map((set) => ({ ...found, id: String(set.id), set, kept, now }))
   const { refusal } = judgeDeletion(subjects, 'instance-removal')
   // A restore reads from one of them: it ends, and then this job is tried again.
-  if (refusal) throw new Fault('transient', `${refusal.subject.id}: ${refusal.finding.evidence}`)
+  if (refusal) throw new Fault('transient', `${refusal.subject?.id}: ${refusal.finding.evidence}`)
   if (going.length > 0) {
     const ids: readonly BackupSetId[] = going.map((set) => set.id)
-    const requestId = run.requestId ?? ''
-    const record = { requestId, accessKeyId, address, deletedAt: now, purgeAfter: now }
-    const forecast = await deleteSets(tx, run.instanceId, ids, record)
-    await queue.enqueue(tx, purgeRequest(run.instanceId, run.requestId), now)
+    const forecast = await deleteSets(tx, run.instanceId, ids, {
+      cause: 'instance-removal',
+      requestId: run.requestId,
+      actor,
+      deletedAt: now,
+      purgeAfter: instant(now + undeleteWindowMs),
+    })
+    if (undeleteWindowMs === 0) {
+      await queue.enqueue(tx, purgeRequest(run.instanceId, run.requestId), now)
+    }
     run.log.info('sets deleted', { backupIds: ids, ...forecast })
   }
   await releaseInstance(tx, run.instanceId, now)

@@ -6,17 +6,25 @@ import { CreateDBInstance } from './create-db-instance.ts'
 import { DeleteBackup } from './delete-backup.ts'
 import { DeleteDBInstance } from './delete-db-instance.ts'
 import { DescribeAttachTask } from './describe-attach-task.ts'
+import { DescribeBackupDeletability } from './describe-backup-deletability.ts'
+import { DescribeBackupHolds } from './describe-backup-holds.ts'
 import { DescribeBackupPolicy } from './describe-backup-policy.ts'
 import { DescribeBackupTasks } from './describe-backup-tasks.ts'
 import { DescribeBackups } from './describe-backups.ts'
 import { DescribeDBInstanceAttribute } from './describe-db-instance-attribute.ts'
 import { DescribeDBInstances } from './describe-db-instances.ts'
+import { DescribeDeletedBackups } from './describe-deleted-backups.ts'
 import { DescribeDetachedBackups } from './describe-detached-backups.ts'
 import { DescribeRegions } from './describe-regions.ts'
+import { HoldBackup } from './hold-backup.ts'
 import { ModifyBackupPolicy } from './modify-backup-policy.ts'
 import { ModifyDBInstanceDeletionProtection } from './modify-db-instance-deletion-protection.ts'
 import type { OperationParts } from './parts.ts'
 import { PreviewDeleteBackup } from './preview-delete-backup.ts'
+import { PreviewModifyBackupPolicy } from './preview-modify-backup-policy.ts'
+import { PurgeDeletedBackup } from './purge-deleted-backup.ts'
+import { ReleaseBackupHold } from './release-backup-hold.ts'
+import { UndeleteBackup } from './undelete-backup.ts'
 
 /** Every action that the API answers. */
 export const OPERATIONS: readonly Operation<OperationParts>[] = [
@@ -27,14 +35,22 @@ export const OPERATIONS: readonly Operation<OperationParts>[] = [
   DeleteBackup,
   DeleteDBInstance,
   DescribeAttachTask,
+  DescribeBackupDeletability,
+  DescribeBackupHolds,
   DescribeBackupPolicy,
-  DescribeBackupTasks,
   DescribeBackups,
+  DescribeBackupTasks,
   DescribeDBInstanceAttribute,
   DescribeDBInstances,
+  DescribeDeletedBackups,
   DescribeDetachedBackups,
   DescribeRegions,
+  HoldBackup,
   ModifyBackupPolicy,
   ModifyDBInstanceDeletionProtection,
   PreviewDeleteBackup,
+  PreviewModifyBackupPolicy,
+  PurgeDeletedBackup,
+  ReleaseBackupHold,
+  UndeleteBackup,
 ]

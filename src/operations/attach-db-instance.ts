@@ -30,6 +30,7 @@ export const AttachDBInstance = defineOperation(
     access: 'write',
     resource: 'account',
     origin: 'holdfast',
+    grant: 'by-name',
     parameters: z.object({
       Engine: text('PostgreSQL.', '数据库类型：PostgreSQL。'),
       DBInstanceId: text('The ID to use.', '实例 ID。').optional(),

@@ -67,14 +67,13 @@ export const DeleteDBInstance = defineOperation(
         throw refuse('IncorrectDBInstanceState', detail)
       }
       const keep = parameters.ReleasedKeepPolicy ?? policy.releasedKeepPolicy
-      if (keep === null && (await keptSets(tx, instance.id)).length > 0) {
+      if (keep === null && (await keptSets(tx, instance.id, now)).length > 0) {
         const detail = 'the instance has backup sets: name ReleasedKeepPolicy None, Lastest or All'
         throw refuse('InvalidReleasedKeepPolicy.Format', detail)
       }
       const left = await leftOnServers(tx, instance)
       const open = await openJobsOf(tx, instance.id)
       if (!open.some(({ kind }) => kind === 'remove-instance')) {
-        const { accessKeyId, address } = caller
         await setInstanceStatus(tx, instance.id, 'Deleting')
         await queue.enqueue(
           tx,
@@ -82,11 +81,12 @@ export const DeleteDBInstance = defineOperation(
             kind: 'remove-instance',
             instanceId: instance.id,
             // Nobody has chosen, and there is no set yet: one that comes meanwhile is kept.
-            parameters: { keep: keep ?? 'All', accessKeyId, address },
+            parameters: { keep: keep ?? 'All', actor: caller },
             requestId,
           },
           now,
         )
+        const { accessKeyId } = caller
         log.info('removal asked for', { requestId, instanceId: instance.id, accessKeyId, keep })
       }
       return { RegionId: region, LeftOnServers: { LeftOnServer: left } }

@@ -1,5 +1,7 @@
 import { z } from 'zod'
+import { isoMinutes } from '../base/clock.ts'
 import { findInstance } from '../catalogue/instances.ts'
+import { nextSlot } from '../domain/schedule.ts'
 import { defineOperation } from '../wire/operation.ts'
 import { text } from '../wire/parameters.ts'
 import type { OperationParts } from './parts.ts'
@@ -32,22 +34,25 @@ export const DescribeBackupPolicy = defineOperation(
       SupportReleasedKeep: z.number(),
       /** Ours: kB per second; 0: no limit. */
       MaxRate: z.number(),
+      /** Ours, each off unless asked for; 0: no minimum. */
+      RestoreWindowProtection: z.boolean(),
+      MinimumBackupSets: z.number(),
+      AllowManualDelete: z.boolean(),
     }),
     errors: { 'InvalidDBInstanceName.NotFound': {} },
   },
-  async ({ parameters, refuse }, { catalogue }: Pick<OperationParts, 'catalogue'>) => {
+  async ({ parameters, now, refuse }, { catalogue }: Pick<OperationParts, 'catalogue'>) => {
     const found = await catalogue.transaction((tx) => findInstance(tx, parameters.DBInstanceId))
     if (!found) throw refuse('InvalidDBInstanceName.NotFound')
     const { policy } = found
     return {
       PreferredBackupPeriod: policy.preferredPeriod.join(','),
       PreferredBackupTime: policy.preferredTime,
-      // Nothing is scheduled in this version.
-      PreferredNextBackupTime: '',
+      PreferredNextBackupTime: isoMinutes(nextSlot(policy, found.instance.id, now)),
       BackupRetentionPeriod: policy.dataRetentionDays,
       BackupLog: policy.log.enabled ? 'Enable' : 'Disabled',
       EnableBackupLog: policy.log.enabled ? '1' : '0',
-      LogBackupRetentionPeriod: policy.log.enabled ? policy.log.retentionDays : 0,
+      LogBackupRetentionPeriod: policy.log.retentionDays,
       LocalLogRetentionHours: 0,
       LocalLogRetentionSpace: '0',
       HighSpaceUsageProtection: 'Disable',
@@ -58,6 +63,9 @@ export const DescribeBackupPolicy = defineOperation(
       EnableIncrementDataBackup: false,
       SupportReleasedKeep: 1,
       MaxRate: policy.maxRateKib ?? 0,
+      RestoreWindowProtection: policy.restoreWindowProtection,
+      MinimumBackupSets: policy.minimumBackupSets ?? 0,
+      AllowManualDelete: policy.allowManualDelete,
     }
   },
 )

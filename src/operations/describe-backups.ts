@@ -4,6 +4,8 @@ import type { ListedSet, SetFilter } from '../catalogue/backup-sets.ts'
 import { listSets } from '../catalogue/backup-sets.ts'
 import type { InstanceWithPolicy } from '../catalogue/instances.ts'
 import { findInstance } from '../catalogue/instances.ts'
+import { keptSetsOf } from '../catalogue/kept-sets.ts'
+import type { KeptSets } from '../domain/kept-sets.ts'
 import { defineOperation } from '../wire/operation.ts'
 import { choice, splitIds, text } from '../wire/parameters.ts'
 import type { OperationParts } from './parts.ts'
@@ -83,8 +85,9 @@ export const DescribeBackups = defineOperation(
       const listed = none
         ? NO_SETS
         : await listSets(tx, found.instance.id, filter, now, pageOf(parameters))
+      const kept = await keptSetsOf(tx, found, 1, now)
       return {
-        Items: { Backup: listed.sets.map((set) => show(set, found, now)) },
+        Items: { Backup: listed.sets.map((set) => show(set, found, kept, now)) },
         ...pageFields(parameters, listed),
         TotalEcsSnapshotSize: 0,
       }
@@ -97,9 +100,9 @@ function stateOf(status: 'Success' | 'Failed' | undefined): SetFilter['state'] {
   return status === 'Success' ? 'kept' : 'failed'
 }
 
-function show(set: ListedSet, owner: InstanceWithPolicy, now: Instant) {
+function show(set: ListedSet, owner: InstanceWithPolicy, kept: KeptSets, now: Instant) {
   return {
-    ...setFields(set, owner, now),
+    ...setFields(set, owner, kept, now),
     BackupInitiator: set.mode === 'Manual' ? 'User' : 'System',
     StorageClass: '0',
     CopyOnlyBackup: '0',

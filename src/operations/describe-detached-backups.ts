@@ -1,7 +1,10 @@
 import { z } from 'zod'
 import { invariant } from '../base/fault.ts'
+import type { InstanceId } from '../base/ids.ts'
 import { listDetachedSets, type SetFilter } from '../catalogue/backup-sets.ts'
 import { readInstances } from '../catalogue/instances.ts'
+import { keptSetsOf } from '../catalogue/kept-sets.ts'
+import type { KeptSets } from '../domain/kept-sets.ts'
 import { defineOperation } from '../wire/operation.ts'
 import { choice, text } from '../wire/parameters.ts'
 import type { OperationParts } from './parts.ts'
@@ -47,16 +50,18 @@ export const DescribeDetachedBackups = defineOperation(
       const listed =
         parameters.BackupStatus === 'Failed'
           ? NO_SETS
-          : await listDetachedSets(tx, DBInstanceId, filter, pageOf(parameters))
+          : await listDetachedSets(tx, DBInstanceId, filter, now, pageOf(parameters))
       const owners = await readInstances(
         tx,
         listed.sets.map((set) => set.instanceId),
       )
+      const kept = new Map<InstanceId, KeptSets>()
+      for (const [id, owner] of owners) kept.set(id, await keptSetsOf(tx, owner, 1, now))
       const shown = listed.sets.map((set) => {
-        const owner = owners.get(set.instanceId)
-        invariant(owner, 'a released instance keeps its row')
+        const [owner, others] = [owners.get(set.instanceId), kept.get(set.instanceId)]
+        invariant(owner && others, 'a released instance keeps its row')
         const DBInstanceComment = owner.instance.description
-        return { ...setFields(set, owner, now), DBInstanceComment }
+        return { ...setFields(set, owner, others, now), DBInstanceComment }
       })
       return { Items: { Backup: shown }, ...pageFields(parameters, listed) }
     })

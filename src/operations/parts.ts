@@ -11,5 +11,7 @@ export interface OperationParts {
   readonly region: string
   /** Major versions of PostgreSQL that can run here. */
   readonly engineVersions: readonly string[]
+  /** How long a deleted set can be brought back, in service time; 0: not at all. */
+  readonly undeleteWindowMs: number
   readonly log: Logger
 }

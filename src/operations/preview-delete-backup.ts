@@ -1,31 +1,27 @@
 import { z } from 'zod'
-import { isoMilliseconds } from '../base/clock.ts'
-import { factsOfSets } from '../catalogue/backup-sets.ts'
-import { forecastDeletion } from '../catalogue/deletions.ts'
+import { instant, isoMilliseconds } from '../base/clock.ts'
+import { forecastDeletion } from '../catalogue/forecast.ts'
 import { lockInstance } from '../catalogue/instances.ts'
-import type { Subject, Verdict } from '../domain/deletion.ts'
 import { judgeDeletion } from '../domain/deletion.ts'
+import type { Subject } from '../domain/deletion-rules.ts'
+import { type RecoveryTime, recoveryTime } from '../domain/kept-sets.ts'
 import { defineOperation } from '../wire/operation.ts'
 import { splitIds, text } from '../wire/parameters.ts'
-import { knownNumbers, SETS_PER_CALL_MAX, subjectsOf, tooManySets } from './delete-backup.ts'
+import { knownNumbers, SETS_PER_CALL_MAX, subjectsNamed, tooManySets } from './named-sets.ts'
 import type { OperationParts } from './parts.ts'
-import { ruleNumber } from './refusal.ts'
+import { bytesOf } from './purge-deleted-backup.ts'
+import { ruleName } from './refusal.ts'
+import { VerdictFields, verdictFields } from './show-verdict.ts'
 
-type Needs = Pick<OperationParts, 'catalogue'>
+type Needs = Pick<OperationParts, 'catalogue' | 'undeleteWindowMs'>
 
-const PreviewedSet = z.object({
-  BackupId: z.string(),
-  Deletable: z.boolean(),
-  /** The first rule that refuses it, as `D11 set-old-enough`; absent when it is deletable. */
-  Rule: z.string().optional(),
-  Evidence: z.string().optional(),
-  /** The first instant at which it is deletable; absent when time alone does not change the answer. */
-  DeletableTime: z.string().optional(),
-})
+const AvailableRecoveryTime = z
+  .object({ RecoveryBeginTime: z.string(), RecoveryEndTime: z.string() })
+  .optional()
 
 /**
- * Says what DeleteBackup with the same parameters would do at this moment, and changes nothing. Bytes
- * and count are of deleting those named sets that are deletable.
+ * Says what DeleteBackup with the same parameters would do at this moment, and changes nothing. Bytes,
+ * counts and times are of deleting those named sets that are deletable.
  */
 export const PreviewDeleteBackup = defineOperation(
   {
@@ -35,7 +31,7 @@ export const PreviewDeleteBackup = defineOperation(
     resource: 'instance',
     origin: 'holdfast',
     parameters: z.object({
-      DBInstanceId: text('The instance.', '实例 ID。'),
+      DBInstanceId: text('The instance; also one that was released.', '实例 ID。'),
       BackupId: text(
         '1–100 backup set IDs, separated by commas.',
         '备份集 ID，逗号分隔，最多 100 个。',
@@ -45,12 +41,30 @@ export const PreviewDeleteBackup = defineOperation(
       DBInstanceId: z.string(),
       /** Whether DeleteBackup would accept the request as a whole. */
       Deletable: z.boolean(),
-      Items: z.object({ Backup: z.array(PreviewedSet) }),
+      /** The rule that refuses the request as a whole; absent when it would be accepted. */
+      Rule: z.string().optional(),
+      Evidence: z.string().optional(),
+      Items: z.object({ Backup: z.array(z.object({ BackupId: z.string(), ...VerdictFields })) }),
+      /** Given back as soon as the call is answered: 0 under an undelete window. */
+      ReleasedBytesNow: z.number(),
+      FreedBytesNow: z.number(),
+      /** Stored bytes that become garbage when the undelete window is over, as of now. */
       ReleasedBytes: z.number(),
+      /** What the disk gets back then. */
       FreedBytes: z.number(),
-      /** False while a backup or a restore pins a set involved: the bytes are then an expectation. */
+      /**
+       * False under an undelete window, and while a backup or a restore pins a set involved: what
+       * happens until the purge can change the bytes.
+       */
       BytesExact: z.boolean(),
+      /** Until when UndeleteBackup could bring the sets back; absent without an undelete window. */
+      UndeleteExpireTime: z.string().optional(),
       RemainingBackupCount: z.number(),
+      /** What can be restored to, before and after; absent when nothing can. */
+      AvailableRecoveryTimeBefore: AvailableRecoveryTime,
+      AvailableRecoveryTimeAfter: AvailableRecoveryTime,
+      /** Log files that would go: none as long as logs are not backed up. */
+      LogFiles: z.object({ LogFile: z.array(z.string()) }),
     }),
     errors: {
       ParameterLeastAssociate: {},
@@ -58,7 +72,7 @@ export const PreviewDeleteBackup = defineOperation(
       'InvalidDBInstanceName.NotFound': {},
     },
   },
-  async ({ parameters, now, refuse }, { catalogue }: Needs) => {
+  async ({ parameters, now, refuse }, { catalogue, undeleteWindowMs }: Needs) => {
     const ids = splitIds(parameters.BackupId, parameters.DBInstanceId)
     if (ids.length === 0) throw refuse('ParameterLeastAssociate', 'BackupId names no backup set')
     return catalogue.transaction(async (tx) => {
@@ -67,34 +81,55 @@ export const PreviewDeleteBackup = defineOperation(
       if (ids.length > SETS_PER_CALL_MAX) {
         throw refuse('DeleteBackupSetNumExceed', tooManySets(ids.length))
       }
-      const sets = await factsOfSets(tx, found.instance.id, knownNumbers(ids), now)
-      const { verdicts, refusal } = judgeDeletion(subjectsOf(ids, found, sets, now), 'by-hand')
-      const deletable = verdicts.filter(({ verdict }) => !verdict.refusal)
-      const forecast = await forecastDeletion(
-        tx,
-        found.instance.id,
-        knownNumbers(deletable.map(({ subject }) => subject.id)),
-      )
+      const subjects = await subjectsNamed(tx, found, ids, now)
+      const { verdicts, refusal } = judgeDeletion(subjects, 'by-hand')
+      const going = verdicts.filter(({ verdict }) => !verdict.refusal)
+      const named = knownNumbers(going.map(({ subject }) => subject.id))
+      const forecast = await forecastDeletion(tx, found.instance.id, named)
+      const atOnce = undeleteWindowMs === 0
+      const until = isoMilliseconds(instant(now + undeleteWindowMs))
       return {
         DBInstanceId: found.instance.id,
         Deletable: refusal === null,
-        Items: { Backup: verdicts.map(({ subject, verdict }) => show(subject, verdict)) },
-        ReleasedBytes: forecast.releasedBytes,
-        FreedBytes: forecast.freedBytes,
-        BytesExact: forecast.exact,
+        ...(refusal
+          ? { Rule: ruleName(refusal.finding.rule), Evidence: refusal.finding.evidence }
+          : {}),
+        Items: {
+          Backup: verdicts.map(({ subject, verdict }) => ({
+            BackupId: subject.id,
+            ...verdictFields(verdict),
+          })),
+        },
+        ReleasedBytesNow: atOnce ? forecast.releasedBytes : 0,
+        FreedBytesNow: atOnce ? forecast.freedBytes : 0,
+        ...bytesOf({ ...forecast, exact: forecast.exact && atOnce }),
+        ...(atOnce ? {} : { UndeleteExpireTime: until }),
         RemainingBackupCount: forecast.remainingCount,
+        ...timesOf(
+          subjects,
+          going.map(({ subject }) => subject),
+        ),
+        LogFiles: { LogFile: [] },
       }
     })
   },
 )
 
-function show(subject: Subject, { findings, refusal }: Verdict): z.input<typeof PreviewedSet> {
-  const changes = refusal?.changes
+/** All subjects are of one instance, so any of them tells of its kept sets. */
+function timesOf(subjects: readonly Subject[], going: readonly Subject[]) {
+  const kept = subjects[0]?.kept
+  if (!kept) return {}
+  const gone = new Set(going.flatMap(({ set }) => (set ? [set.id] : [])))
   return {
-    BackupId: subject.id,
-    Deletable: refusal === null,
-    ...(refusal ? { Rule: `${ruleNumber(refusal.rule)} ${refusal.rule}` } : {}),
-    Evidence: (refusal ?? findings.at(-1))?.evidence,
-    ...(changes?.by === 'time' ? { DeletableTime: isoMilliseconds(changes.at) } : {}),
+    AvailableRecoveryTimeBefore: timeFields(recoveryTime(kept)),
+    AvailableRecoveryTimeAfter: timeFields(recoveryTime(kept, gone)),
+  }
+}
+
+function timeFields(time: RecoveryTime | null) {
+  if (time === null) return undefined
+  return {
+    RecoveryBeginTime: isoMilliseconds(time.begin),
+    RecoveryEndTime: isoMilliseconds(time.end),
   }
 }

@@ -1,5 +1,5 @@
-import type { Finding, Rule } from '../domain/deletion.ts'
-import { RULES } from '../domain/deletion.ts'
+import { RULES } from '../domain/deletion-rules.ts'
+import type { Finding, Rule } from '../domain/verdict.ts'
 
 /** The error code of each rule for the actions that judge a deletion: total, or it does not compile. */
 export const DELETION_CODES = {
@@ -11,24 +11,36 @@ export const DELETION_CODES = {
   'category-supported': 'IncorrectDBInstanceType',
   'set-known': 'InvalidBackupSetID.NotFound',
   'set-finished': 'OperationDenied.BackupSetDeleteNotSupport',
+  'set-not-held': 'OperationDenied.BackupSetDeleteNotSupport',
   'set-not-restoring': 'OperationDenied.BackupSetDeleteNotSupport',
   'log-retention-shorter': 'OperationDenied.BackupSetDeleteNotSupport',
   'set-old-enough': 'OperationDenied.BackupSetDeleteNotSupport',
+  'retention-over': 'OperationDenied.BackupSetDeleteNotSupport',
+  'backups-succeed': 'OperationDenied.BackupSetDeleteNotSupport',
+  'newest-good-set': 'OperationDenied.BackupSetDeleteNotSupport',
+  'log-window-anchor': 'OperationDenied.BackupSetDeleteNotSupport',
+  'minimum-sets': 'OperationDenied.BackupSetDeleteNotSupport',
+  'restore-window': 'OperationDenied.BackupSetDeleteNotSupport',
 } as const satisfies Readonly<Record<Rule, string>>
 
 export type DeletionCode = (typeof DELETION_CODES)[Rule]
 
 const ID_SHOWN_MAX = 64
 
-/** D1, D2 …: the rule's number in docs/spec/deletion.md is its place in the table. */
+/** D1, P2 …: the rule's number in docs/spec/deletion.md. */
 export function ruleNumber(rule: Rule): string {
-  return `D${RULES.findIndex((row) => row.rule === rule) + 1}`
+  return RULES.find((row) => row.rule === rule)?.number ?? rule
+}
+
+/** Number and name, as messages and replies have them: `D11 set-old-enough`. */
+export function ruleName(rule: Rule): string {
+  return `${ruleNumber(rule)} ${rule}`
 }
 
 /** What follows the vendor's sentence: which rule, of what, and the facts that decided it. */
 export function explain(finding: Finding, setId: string | null): string {
   const subject = setId === null ? '' : `backup set ${cut(setId)}: `
-  return `Rule ${ruleNumber(finding.rule)} ${finding.rule}: ${subject}${finding.evidence}`
+  return `Rule ${ruleName(finding.rule)}: ${subject}${finding.evidence}`
 }
 
 /** An ID of ours is short; what someone sends instead need not come back whole. */

@@ -3,6 +3,7 @@ import { type Instant, isoSeconds, SECOND_MS } from '../base/clock.ts'
 import type { ListedSet } from '../catalogue/backup-sets.ts'
 import type { InstanceWithPolicy } from '../catalogue/instances.ts'
 import { judgeSet } from '../domain/deletion.ts'
+import type { KeptSets } from '../domain/kept-sets.ts'
 
 /** Fields that DescribeBackups and DescribeDetachedBackups have in common. */
 export const SetFields = {
@@ -24,8 +25,9 @@ export const SetFields = {
   ConsistentTime: z.number(),
 }
 
-export function setFields(set: ListedSet, owner: InstanceWithPolicy, now: Instant) {
-  const verdict = judgeSet({ ...owner, id: String(set.id), set, now }, 'by-hand')
+/** Of an instance that keeps `kept`. */
+export function setFields(set: ListedSet, owner: InstanceWithPolicy, kept: KeptSets, now: Instant) {
+  const verdict = judgeSet({ ...owner, id: String(set.id), set, kept, now }, 'by-hand')
   const good = set.state === 'kept'
   return {
     BackupId: String(set.id),

@@ -50,7 +50,10 @@ export const PageFields = {
   TotalRecordCount: z.string(),
 }
 
-export function pageFields({ PageNumber = 1 }: AskedPage, { sets, total }: SetPage) {
+export function pageFields(
+  { PageNumber = 1 }: AskedPage,
+  { sets, total }: { readonly sets: readonly unknown[]; readonly total: number },
+) {
   return {
     PageNumber: String(PageNumber),
     PageRecordCount: String(sets.length),

@@ -53,6 +53,9 @@ export class ServiceProcess implements AsyncDisposable {
       HOLDFAST_LISTEN: `127.0.0.1:${port}`,
       HOLDFAST_ACCESS_KEY_ID: 'testAccessKeyId',
       HOLDFAST_ACCESS_KEY_SECRET: 'testAccessKeySecret',
+      // What a test does not ask for does not happen to it, and what it deletes goes at once.
+      HOLDFAST_PAUSE: 'backups,expiry',
+      HOLDFAST_UNDELETE_WINDOW: '0',
       ...(process.getuid?.() === 0 ? { HOLDFAST_SERVER_USER: 'nobody' } : {}),
       ...changed,
     }

@@ -14,6 +14,14 @@ interface Caller {
   readonly address: string
 }
 
+/** A permission beyond that of an action itself. */
+export interface Permission {
+  readonly permission: string
+  /** Which calls need it; for people. */
+  readonly when: string
+  readonly grant: 'by-name'
+}
+
 interface Description<P extends z.ZodObject, R extends z.ZodObject, E> {
   readonly action: string
   readonly summary: Text
@@ -21,6 +29,10 @@ interface Description<P extends z.ZodObject, R extends z.ZodObject, E> {
   readonly resource: 'instance' | 'account' | 'none'
   /** Whether the vendor has this operation or only this service. */
   readonly origin: 'vendor' | 'holdfast'
+  /** `by-name`: no wildcard grants it, a permission must name the action. */
+  readonly grant?: 'by-name'
+  /** What a call needs besides, when it does more than others. */
+  readonly alsoNeeds?: readonly Permission[]
   readonly parameters: P
   /** The reply without its RequestId. What is not declared here is never sent. */
   readonly response: R

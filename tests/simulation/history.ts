@@ -150,9 +150,9 @@ export class History {
         this.instanceId,
         sets.map((made) => made.set.setId as BackupSetId),
         {
+          cause: 'by-hand',
           requestId: 'r',
-          accessKeyId: 'k',
-          address: 'a',
+          actor: { accessKeyId: 'k', user: 'u', address: 'a' },
           deletedAt: machineNow(),
           purgeAfter: machineNow(),
         },

@@ -29,6 +29,18 @@ export const BACKUP_ERRORS = {
     ['The instance has no backup set of this ID.', '该实例没有此 ID 的备份集。'],
     ['List the sets with DescribeBackups.', '请通过 DescribeBackups 查询备份集。'],
   ),
+  IncorrectBackupSetState: wireError(
+    403,
+    'Current backup set state does not support operations.',
+    ['The backup set is not in the state that this needs.', '备份集当前状态不支持该操作。'],
+    ['The message names the state.', '详见消息中的状态。'],
+  ),
+  'InvalidHoldId.NotFound': wireError(
+    404,
+    'Specified hold ID does not exist.',
+    ['The instance has no hold of this ID that still holds.', '该实例没有此 ID 的有效保留。'],
+    ['List the holds with DescribeBackupHolds.', '请通过 DescribeBackupHolds 查询。'],
+  ),
   'InvalidBackupMethod.ValueNotSupport': wireError(
     400,
     // The two blanks are the vendor's.

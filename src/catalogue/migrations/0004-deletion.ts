@@ -1,0 +1,47 @@
+import { type Kysely, sql } from 'kysely'
+import type { Migration } from 'kysely/migration'
+
+/** Protections and holds, the undelete window of each set, and what decisions go by instead of counting. */
+const STATEMENTS = [
+  `alter table instance
+     add column restore_window_protection boolean not null default false,
+     add column minimum_backup_sets int check (minimum_backup_sets between 1 and 10000),
+     add column allow_manual_delete boolean not null default false`,
+  // How many sets are kept, kept up by every change of state: no decision counts the history.
+  `alter table series add column kept_count int not null default 0`,
+  `update series s set kept_count = (
+     select count(*) from backup_set b where b.series = s.series and b.state = 'kept')`,
+  `alter table backup_set
+     add column purge_after bigint,
+     add column retained_from bigint`,
+  `update backup_set s set purge_after = d.purge_after
+     from deletion d where d.deletion = s.deletion and s.state = 'deleted'`,
+  `alter table backup_set add check (state <> 'deleted' or purge_after is not null)`,
+  `alter table deletion
+     drop column purge_after,
+     add column cause text not null default 'by-hand'
+       check (cause in ('by-hand', 'expiry', 'instance-removal')),
+     add column user_name text not null default 'root'`,
+  `create index backup_set_due on backup_set (purge_after) where state = 'deleted'`,
+  // Neighbours of a set, and the edges of what can be restored to.
+  `create index backup_set_neighbours on backup_set (series, number) where state = 'kept'`,
+  `create index backup_set_edges on backup_set (series, consistent_at) where state = 'kept'`,
+  `create index backup_set_retained on backup_set
+     (instance_id, greatest(finished_at, retained_from), set_id)
+     where state = 'kept'`,
+  `create table hold (
+     hold bigint generated always as identity primary key,
+     instance_id text not null references instance, set_id bigint not null references backup_set (set_id),
+     reason text not null, access_key_id text not null, user_name text not null,
+     address text not null, held_at bigint not null, held_until bigint, released_at bigint)`,
+  `create index hold_of_set on hold (set_id) where released_at is null`,
+  `create index hold_of_instance on hold (instance_id, hold)`,
+  // What a purge has really given back, known when its reclaim is over.
+  `alter table purge add column reclaimed_bytes bigint, add column request_id text`,
+]
+
+export const deletion: Migration = {
+  async up(kysely: Kysely<unknown>): Promise<void> {
+    for (const statement of STATEMENTS) await sql.raw(statement).execute(kysely)
+  },
+}

@@ -1,0 +1,92 @@
+import { z } from 'zod'
+import { isoSeconds } from '../base/clock.ts'
+import type { InstanceId } from '../base/ids.ts'
+import { type DeletedSet, listDeletedSets } from '../catalogue/deletions.ts'
+import { type Forecast, forecastDeletion } from '../catalogue/forecast.ts'
+import { readInstances } from '../catalogue/instances.ts'
+import { defineOperation } from '../wire/operation.ts'
+import { splitIds, text, wholeNumber } from '../wire/parameters.ts'
+import type { OperationParts } from './parts.ts'
+import { bytesOf } from './purge-deleted-backup.ts'
+import { PageFields, pageFields, pageOf } from './set-list-parameters.ts'
+
+const DeletedBackup = z.object({
+  BackupId: z.string(),
+  DBInstanceId: z.string(),
+  BackupStartTime: z.string(),
+  BackupEndTime: z.string(),
+  BackupMode: z.string(),
+  BackupSize: z.number(),
+  DeleteTime: z.string(),
+  /** Until then UndeleteBackup brings it back. */
+  UndeleteExpireTime: z.string(),
+  /** `by-hand`, `expiry` or `instance-removal`. */
+  DeleteCause: z.string(),
+  /** Of purging this set now. */
+  ReleasedBytes: z.number(),
+  FreedBytes: z.number(),
+  BytesExact: z.boolean(),
+})
+
+/** Lists the sets of an instance, also of a released one, that can still be brought back. */
+export const DescribeDeletedBackups = defineOperation(
+  {
+    action: 'DescribeDeletedBackups',
+    summary: { en: 'Lists deleted backup sets.', zh: '查询可恢复的已删除备份集。' },
+    access: 'read',
+    resource: 'instance',
+    origin: 'holdfast',
+    parameters: z.object({
+      DBInstanceId: text('The instance; also one that was released.', '实例 ID。'),
+      BackupId: text('Only this set.', '备份集 ID。').optional(),
+      PageNumber: wholeNumber('The page, from 1.', '页码。', {
+        min: 1,
+        max: 2 ** 31 - 1,
+        error: 'InvalidPageNumbers.Malformed',
+      }).optional(),
+      PageSize: wholeNumber('Sets on a page, 30–100.', '每页记录数。', {
+        min: 30,
+        max: 100,
+        error: 'InvalidMaxRecordsPerPage.Malformed',
+      }).optional(),
+    }),
+    response: z.object({
+      Items: z.object({ DeletedBackup: z.array(DeletedBackup) }),
+      ...PageFields,
+    }),
+    errors: {
+      'InvalidPageNumbers.Malformed': {},
+      'InvalidMaxRecordsPerPage.Malformed': {},
+      'InvalidDBInstanceName.NotFound': {},
+    },
+  },
+  async ({ parameters, now, refuse }, { catalogue }: Pick<OperationParts, 'catalogue'>) =>
+    catalogue.transaction(async (tx) => {
+      const instanceId = parameters.DBInstanceId as InstanceId
+      const found = (await readInstances(tx, [instanceId])).get(instanceId)
+      if (!found) throw refuse('InvalidDBInstanceName.NotFound')
+      const { BackupId } = parameters
+      const setId = BackupId === undefined ? null : (splitIds(BackupId, instanceId)[0] ?? '')
+      const listed = await listDeletedSets(tx, instanceId, setId, now, pageOf(parameters))
+      const shown = []
+      for (const set of listed.sets) {
+        shown.push(show(set, await forecastDeletion(tx, instanceId, [set.id])))
+      }
+      return { Items: { DeletedBackup: shown }, ...pageFields(parameters, listed) }
+    }),
+)
+
+function show(set: DeletedSet, forecast: Forecast): z.input<typeof DeletedBackup> {
+  return {
+    BackupId: String(set.id),
+    DBInstanceId: set.instanceId,
+    BackupStartTime: isoSeconds(set.startedAt),
+    BackupEndTime: isoSeconds(set.finishedAt),
+    BackupMode: set.mode,
+    BackupSize: set.contentBytes,
+    DeleteTime: isoSeconds(set.deletedAt),
+    UndeleteExpireTime: isoSeconds(set.purgeAfter),
+    DeleteCause: set.cause,
+    ...bytesOf(forecast),
+  }
+}

@@ -1,0 +1,37 @@
+import type { Instant } from '../base/clock.ts'
+import type { BackupSetId } from '../base/ids.ts'
+import { parseBackupSetId } from '../base/ids.ts'
+import { factsOfSets } from '../catalogue/backup-sets.ts'
+import type { Transaction } from '../catalogue/database.ts'
+import type { InstanceWithPolicy } from '../catalogue/instances.ts'
+import { keptSetsOf } from '../catalogue/kept-sets.ts'
+import type { Subject } from '../domain/deletion-rules.ts'
+
+/** The vendor's limit on one call. */
+export const SETS_PER_CALL_MAX = 100
+
+/** What follows the vendor's sentence when a request breaks D16. */
+export function tooManySets(count: number): string {
+  return `${count} different sets are named`
+}
+
+/** What the rules look at for each ID as it was written. */
+export async function subjectsNamed(
+  tx: Transaction,
+  found: InstanceWithPolicy,
+  ids: readonly string[],
+  now: Instant,
+): Promise<readonly Subject[]> {
+  const sets = await factsOfSets(tx, found.instance.id, knownNumbers(ids), now)
+  const kept = await keptSetsOf(tx, found, ids.length, now)
+  return ids.map((id) => {
+    const number = parseBackupSetId(id)
+    const set = number === null ? null : (sets.get(number) ?? null)
+    return { ...found, id, set, kept, now }
+  })
+}
+
+/** IDs that could be ours; others are unknown sets by their text alone (`007` is not `7`). */
+export function knownNumbers(ids: readonly string[]): readonly BackupSetId[] {
+  return ids.map(parseBackupSetId).filter((id) => id !== null)
+}
