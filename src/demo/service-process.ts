@@ -52,6 +52,8 @@ export async function planService(
       HOLDFAST_LISTEN: listen,
       HOLDFAST_ACCESS_KEY_ID: accessKeyId,
       HOLDFAST_ACCESS_KEY_SECRET: accessKeySecret.reveal(),
+      // The days that pass here are to show these sets, and no others.
+      HOLDFAST_PAUSE: 'backups',
       ...(serverUser === null ? {} : { HOLDFAST_SERVER_USER: serverUser }),
       ...(temporary === null ? {} : { TMPDIR: temporary }),
     },

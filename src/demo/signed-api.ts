@@ -124,7 +124,7 @@ export async function describeInstance(api: SignedApi, instanceId: string): Prom
   return attributes
 }
 
-function itemsOf(reply: Reply, name: string): readonly Reply[] {
+export function itemsOf(reply: Reply, name: string): readonly Reply[] {
   const items = reply['Items']
   const list = typeof items === 'object' && items !== null ? (items as Reply)[name] : null
   return Array.isArray(list) ? list : []

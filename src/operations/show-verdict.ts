@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { isoMilliseconds } from '../base/clock.ts'
-import type { Verdict } from '../domain/verdict.ts'
+import { RULES } from '../domain/deletion-rules.ts'
+import type { Finding, Verdict } from '../domain/verdict.ts'
 import { ruleName } from './refusal.ts'
 
 /** How replies show a verdict. */
@@ -8,7 +9,7 @@ export const VerdictFields = {
   Deletable: z.boolean(),
   /** The first rule that refuses it, as `D11 set-old-enough`; absent when it is deletable. */
   Rule: z.string().optional(),
-  /** What that rule found; of a deletable set, what the last rule found. */
+  /** What that rule found; of a deletable set, what the last rule about it found. */
   Evidence: z.string().optional(),
   /**
    * The first instant at which every rule lets it go; absent when it is deletable, and when time alone
@@ -25,8 +26,12 @@ export function verdictFields({ findings, refusal, changes }: Verdict): z.input<
   return {
     Deletable: refusal === null,
     ...(refusal ? { Rule: ruleName(refusal.rule) } : {}),
-    Evidence: (refusal ?? findings.at(-1))?.evidence,
+    Evidence: (refusal ?? findings.findLast(isOfSet))?.evidence,
     ...(changes?.by === 'time' ? { DeletableTime: isoMilliseconds(changes.at) } : {}),
     ...(changes === null ? {} : { DeletableBy: changes.by }),
   }
+}
+
+function isOfSet({ rule }: Finding): boolean {
+  return RULES.some((row) => row.rule === rule && row.about === 'set')
 }

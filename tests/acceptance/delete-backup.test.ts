@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import pg from 'pg'
 import { sizeOfFiles } from '../../src/base/folder-size.ts'
+import { refused } from '../../src/testing/refusals.ts'
 import { itemsOf, type Reply, ServiceProcess, until } from '../../src/testing/service-process.ts'
 import type { CallReply } from '../../src/wire/client.ts'
 
@@ -40,14 +41,6 @@ function deleteBackup(backupId: string, more: Record<string, string> = {}) {
 
 async function listed(): Promise<readonly Reply[]> {
   return itemsOf(await service.ask('DescribeBackups', { DBInstanceId: pair }), 'Backup')
-}
-
-async function refused(reply: CallReply, status: number, code: string): Promise<string> {
-  assert.equal(reply.status, status, reply.body)
-  const body = reply.parsed as Reply
-  assert.equal(body['Code'], code)
-  assert.match(String(body['RequestId']), /^[0-9A-F-]{36}$/)
-  return String(body['Message'])
 }
 
 /** The service's log lines of this message about the request of `reply`. */
