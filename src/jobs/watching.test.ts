@@ -5,8 +5,8 @@ import { Fault } from '../base/fault.ts'
 import type { InstanceId } from '../base/ids.ts'
 import { SILENT } from '../base/logger.ts'
 import { listEvents } from '../catalogue/events.ts'
-import { insertInstance, setInstanceStatus } from '../catalogue/instances.ts'
 import { openTestCatalogue, type TestCatalogue } from '../testing/catalogue-server.ts'
+import { makeTestInstance } from '../testing/catalogue-sets.ts'
 import { ManualClock } from '../testing/manual-clock.ts'
 import { tellFindings, tellingDamage } from './damage.ts'
 import { watchBackups } from './watch-backups.ts'
@@ -20,17 +20,8 @@ before(async () => {
 })
 after(() => opened[Symbol.asyncDispose]())
 
-async function makeInstance(name: string): Promise<InstanceId> {
-  const id = name as InstanceId
-  const plan = { engine: 'PostgreSQL', engineVersion: '18', category: 'Basic' } as const
-  const rest = { deletionProtection: false, releasedKeepPolicy: null, maxRateKib: null }
-  const made = { ...plan, ...rest, id, description: '', createdAt: CREATED, token: null }
-  await opened.catalogue.transaction(async (tx) => {
-    await insertInstance(tx, { ...made, type: 'Primary', masterId: null, origin: 'local' })
-    await setInstanceStatus(tx, id, 'Running')
-  })
-  return id
-}
+const makeInstance = (name: string): Promise<InstanceId> =>
+  makeTestInstance(opened.catalogue, CREATED, name as InstanceId)
 
 async function toldOf(instanceId: InstanceId | null): Promise<readonly string[]> {
   const events = await opened.catalogue.transaction((tx) => listEvents(tx, 0))
