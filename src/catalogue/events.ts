@@ -79,6 +79,12 @@ export async function endAlarm(
   return rows.length > 0
 }
 
+/** Records `ended` if any alarm of that kind was raised, and forgets them all. */
+export async function endAlarms(tx: Transaction, kind: EventKind, ended: NewEvent): Promise<void> {
+  const { rows } = await sql`delete from alarm where kind = ${kind} returning 1`.execute(sqlOf(tx))
+  if (rows.length > 0) await recordEvent(tx, ended)
+}
+
 const RECORD = sql`event as id, kind, severity, instance_id as "instanceId",
   service_time as "serviceTime", (extract(epoch from happened_at) * 1000)::bigint as "happenedAt",
   details`
@@ -146,13 +152,13 @@ export async function passOverOld(tx: Transaction): Promise<void> {
       and happened_at < now() - ${TOLD_WITHIN_HOURS} * interval '1 hour'`.execute(sqlOf(tx))
 }
 
-/** Old events go; so do alarms that nothing would ever end: about damage, and gone instances. */
+/** Old events go; so do alarms that nothing may ever end: about damage, receipts, gone instances. */
 export async function forgetEvents(tx: Transaction): Promise<void> {
   const db = sqlOf(tx)
   await sql`delete from event where happened_at < now() - ${KEPT_DAYS} * interval '1 day'`.execute(
     db,
   )
-  await sql`delete from alarm where kind = 'damage-found'
+  await sql`delete from alarm where kind in ('damage-found', 'receipts-broken')
     and raised_at < now() - ${KEPT_DAYS} * interval '1 day'`.execute(db)
   await sql`delete from alarm a where kind in ('backup-overdue', 'standby-lost')
     and not exists (select 1 from instance i
@@ -160,7 +166,9 @@ export async function forgetEvents(tx: Transaction): Promise<void> {
 }
 
 function bounded(details: EventDetails): EventDetails {
-  const cut = (text: string) => text.slice(0, TEXT_CHARACTERS_MAX)
+  // jsonb takes neither NUL nor half of a character.
+  const cut = (text: string) =>
+    text.slice(0, TEXT_CHARACTERS_MAX).replaceAll('\0', '\ufffd').toWellFormed()
   const entries = Object.entries(details).map(([name, value]) => {
     if (typeof value === 'string') return [name, cut(value)]
     if (typeof value !== 'object') return [name, value]

@@ -15,6 +15,9 @@ export type EventKind =
   | 'standby-back'
   | 'primary-moved'
   | 'damage-found'
+  | 'receipts-broken'
+  | 'receipts-broken-ended'
+  | 'call-refused'
 
 /** `critical`: backups or their bytes are in danger now. `warning`: they will be. `info`: good news. */
 export type Severity = 'critical' | 'warning' | 'info'
@@ -35,17 +38,24 @@ const SEVERITIES: Readonly<Record<EventKind, Severity>> = {
   'standby-back': 'info',
   'primary-moved': 'warning',
   'damage-found': 'critical',
+  'receipts-broken': 'critical',
+  'receipts-broken-ended': 'info',
+  'call-refused': 'info',
 }
 
 export function severityOf(kind: EventKind): Severity {
   return SEVERITIES[kind]
 }
 
-/** Where an event goes: a finished backup answers the dead-man's watcher, all others are told. */
-export type Channel = 'notification' | 'dead-man'
+/**
+ * Where an event goes: a finished backup answers the dead-man's watcher, a refused call is only
+ * recorded, all others are told.
+ */
+export type Channel = 'notification' | 'dead-man' | 'record'
 
 export function channelOf(kind: EventKind): Channel {
-  return kind === 'backup-finished' ? 'dead-man' : 'notification'
+  if (kind === 'backup-finished') return 'dead-man'
+  return kind === 'call-refused' ? 'record' : 'notification'
 }
 
 /** One sentence for a person who sees nothing else. */
@@ -69,6 +79,9 @@ export function summarise(
     'standby-back': `All standbys of ${instance} follow its primary again.`,
     'primary-moved': `The primary of ${instance} is ${say('node')} now, on timeline ${say('timeline')}.`,
     'damage-found': `Damaged data was met during ${say('during')}: ${say('problem')}.`,
+    'receipts-broken': `Receipts of ${instance} were changed or removed: ${say('problem')}.`,
+    'receipts-broken-ended': 'All receipts are as they were written.',
+    'call-refused': `${say('action')} on ${instance} was refused: ${say('code')}.`,
   }
   return sentences[kind]
 }

@@ -10,6 +10,7 @@ import { runUnderLease } from '../catalogue/leases.ts'
 import { instancesDueForReclaim } from '../catalogue/reclaim.ts'
 import { purgeRequest } from '../domain/job.ts'
 import type { WorkerParts } from './job.ts'
+import { keepReceiptHeads } from './keep-receipt-heads.ts'
 import { watchInstances } from './watch-instances.ts'
 
 const TICK_MS = 2_000
@@ -32,6 +33,7 @@ export async function runDuties(
       signal,
     ),
     runUnderLease(catalogue, 'schedule', log, (held) => tick(parts, log, held), signal),
+    keepReceiptHeads(parts, log, signal),
   ])
 }
 

@@ -2,6 +2,7 @@ import type { Clock } from '../base/clock.ts'
 import { invariant } from '../base/fault.ts'
 import type { InstanceId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
+import type { ReceiptChain } from '../base/receipt-chain.ts'
 import type { Sealer } from '../base/sealing.ts'
 import type { Catalogue, Transaction } from '../catalogue/database.ts'
 import type { Outcome } from '../catalogue/jobs.ts'
@@ -46,10 +47,13 @@ export interface WorkerParts {
   readonly localServers: LocalServers
   readonly sourceOf: (instanceId: InstanceId) => Promise<Source>
   readonly sealer: Sealer
+  readonly receipts: ReceiptChain
   readonly freePorts: (count: number) => Promise<readonly number[]>
   readonly scratchDirectory: string
   /** Where the data directories of local instances' servers are. */
   readonly instancesDirectory: string
+  /** Where this process keeps the heads of the chains of receipts. */
+  readonly receiptHeadsFile: string
 }
 
 export type Job<K extends JobKind> = (

@@ -12,6 +12,7 @@ import { DescribeBackups } from './describe-backups.ts'
 import { DescribeDBInstanceAttribute } from './describe-db-instance-attribute.ts'
 import { DescribeDBInstances } from './describe-db-instances.ts'
 import { DescribeDetachedBackups } from './describe-detached-backups.ts'
+import { DescribeEvents } from './describe-events.ts'
 import { DescribeRegions } from './describe-regions.ts'
 import { ModifyBackupPolicy } from './modify-backup-policy.ts'
 import { ModifyDBInstanceDeletionProtection } from './modify-db-instance-deletion-protection.ts'
@@ -33,6 +34,7 @@ export const OPERATIONS: readonly Operation<OperationParts>[] = [
   DescribeDBInstanceAttribute,
   DescribeDBInstances,
   DescribeDetachedBackups,
+  DescribeEvents,
   DescribeRegions,
   ModifyBackupPolicy,
   ModifyDBInstanceDeletionProtection,

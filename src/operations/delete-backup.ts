@@ -17,6 +17,7 @@ import { purgeRequest } from '../domain/job.ts'
 import type { Context } from '../wire/operation.ts'
 import { defineOperation } from '../wire/operation.ts'
 import { splitIds, text } from '../wire/parameters.ts'
+import { noteRefusal } from './note-refusal.ts'
 import type { OperationParts } from './parts.ts'
 import { DELETION_CODES, type DeletionCode, explain, ruleNumber } from './refusal.ts'
 
@@ -75,7 +76,9 @@ export const DeleteBackup = defineOperation(
     const event = { requestId, instanceId, accessKeyId: caller.accessKeyId }
     if ('refused' in outcome) {
       const { code, rule, detail } = outcome.refused
-      log.info('deletion refused', { ...event, code, rule, detail })
+      const refusal = { action: 'DeleteBackup', instanceId, requestId, actor: caller, code, rule }
+      const recorded = await noteRefusal({ ...refusal, detail }, { catalogue, log })
+      log.info('deletion refused', { ...event, code, rule, detail, recorded })
       throw refuse(code, detail)
     }
     log.info('sets deleted', { ...event, backupIds: ids, ...outcome.deleted })

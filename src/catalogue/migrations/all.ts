@@ -5,12 +5,14 @@ import type { Schema } from '../sql/connection.ts'
 import { initialSchema } from './0001-initial.ts'
 import { attachedInstances } from './0002-attached-instances.ts'
 import { events } from './0003-events.ts'
+import { receipts } from './0005-receipts.ts'
 
 /** Forward only, in the order of their names. */
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0001-initial': initialSchema,
   '0002-attached-instances': attachedInstances,
   '0003-events': events,
+  '0005-receipts': receipts,
 }
 
 /** Brings the schema up to date under Kysely's migration lock; two services at once are safe. */
