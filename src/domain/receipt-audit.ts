@@ -23,8 +23,8 @@ export interface ReceiptAudit {
   /** The next receipt: by number within its instance, instances in any order. */
   add(receipt: StoredReceipt): void
   note(instanceId: string | null, number: number | null, problem: string): void
-  /** What the catalogue says of where a chain ends, after all its receipts. */
-  compareHead(instanceId: string, head: ChainEnd): void
+  /** What the catalogue says of where chains end, after all their receipts. */
+  compareHeads(heads: ReadonlyMap<string, ChainEnd>): void
   /** After all: the heads that were kept elsewhere and did not come by are missing. */
   end(): ReceiptFindings
 }
@@ -61,9 +61,15 @@ export function openReceiptAudit(
       ends.set(instanceId, endOf(receipt))
       receipts += 1
     },
-    compareHead: (instanceId, head) => {
-      const problem = compareEnds(head, endOfChain(instanceId))
-      if (problem !== null) note(instanceId, head.number, problem)
+    compareHeads: (heads) => {
+      for (const [instanceId, head] of heads) {
+        const problem = compareEnds(head, endOfChain(instanceId))
+        if (problem !== null) note(instanceId, head.number, problem)
+      }
+      for (const [instanceId, { number }] of ends) {
+        if (!heads.has(instanceId))
+          note(instanceId, number, 'the catalogue has no head of the chain')
+      }
     },
     end: () => {
       for (const [instanceId, { number }] of awaited) {

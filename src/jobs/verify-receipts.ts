@@ -115,6 +115,6 @@ async function compareHeads(
   instanceId: InstanceId | null,
 ): Promise<number> {
   const heads = await listHeads(tx, instanceId)
-  for (const head of heads) audit.compareHead(head.instanceId, head)
+  audit.compareHeads(new Map(heads.map((head) => [head.instanceId, head])))
   return heads.length
 }
