@@ -109,7 +109,9 @@ async function verifyCatalogue(
   signal: AbortSignal,
 ) {
   await using workbench = await openWorkbench(requireConfig(), operatorLog(), signal)
-  return workbench.verifyReceipts(instanceId, heads === null ? null : resolve(heads), signal)
+  const file = heads === null ? null : resolve(heads)
+  // Awaited here: what is returned unawaited would go on after the workbench is gone.
+  return await workbench.verifyReceipts(instanceId, file, signal)
 }
 
 /** Needs the key file only, not the service's data. */
