@@ -152,13 +152,13 @@ export async function passOverOld(tx: Transaction): Promise<void> {
       and happened_at < now() - ${TOLD_WITHIN_HOURS} * interval '1 hour'`.execute(sqlOf(tx))
 }
 
-/** Old events go; so do alarms that nothing may ever end: about damage, receipts, gone instances. */
+/** Old events go; so do alarms that nothing would ever end: about damage, and gone instances. */
 export async function forgetEvents(tx: Transaction): Promise<void> {
   const db = sqlOf(tx)
   await sql`delete from event where happened_at < now() - ${KEPT_DAYS} * interval '1 day'`.execute(
     db,
   )
-  await sql`delete from alarm where kind in ('damage-found', 'receipts-broken')
+  await sql`delete from alarm where kind = 'damage-found'
     and raised_at < now() - ${KEPT_DAYS} * interval '1 day'`.execute(db)
   await sql`delete from alarm a where kind in ('backup-overdue', 'standby-lost')
     and not exists (select 1 from instance i

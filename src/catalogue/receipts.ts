@@ -58,7 +58,8 @@ export interface ReceiptPlace {
 
 /**
  * The next receipts after a place (null: from the first on), of one instance or of all, by instance
- * and number. An empty page: there are no more.
+ * and number. An empty page: there are no more. Numbers that nobody of us wrote are read too, so that
+ * they can be named.
  */
 export async function nextReceipts(
   tx: Transaction,
@@ -67,8 +68,8 @@ export async function nextReceipts(
 ): Promise<readonly StoredReceipt[]> {
   const beginning = after ?? { instanceId: instanceId ?? '', number: 0 }
   const { rows } = await sql<StoredReceipt>`
-    select instance_id as "instanceId", n as number, event, kind, service_time as at,
-      recorded_at as "recordedAt", request_id as "requestId", body, previous, hash
+    select instance_id as "instanceId", n as number, event::float8 as event, kind,
+      service_time::float8 as at, recorded_at::float8 as "recordedAt", request_id as "requestId", body, previous, hash
     from receipt
     where (instance_id, n) > (${beginning.instanceId}, ${beginning.number})
       and (${instanceId}::text is null or instance_id = ${instanceId})

@@ -30,12 +30,13 @@ async function list(words: readonly string[], signal: AbortSignal): Promise<numb
   return 0
 }
 
-function listLine({ instanceId, number, at, kind, body }: StoredReceipt): string {
+function listLine({ instanceId, number, kind, body }: StoredReceipt): string {
   const said = readBody(body)
+  const at = said === null ? '?' : isoSeconds(said.at)
   const { user = '?', accessKeyId = null, address = null } = said?.actor ?? {}
   const who = [user, accessKeyId, address].filter((part) => part !== null).join(' ')
   const details = said === null ? 'its body is no receipt' : JSON.stringify(said.details)
-  return [instanceId, number, isoSeconds(at), kind, who, details].join('  ')
+  return [instanceId, number, at, kind, who, details].join('  ')
 }
 
 /** To standard output, or durably into a new private file. */

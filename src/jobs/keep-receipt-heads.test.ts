@@ -144,6 +144,7 @@ test('leaves a file that somebody changed as it is, until it is moved away', asy
     await until(async () => (await keptNumber('pgm-a')) === 3, 'it is begun anew')
   })
   assert.deepEqual(await told(), [['receipts-broken', null]])
+  assert.ok(said.includes('file of receipt heads begun anew'))
   await rm(`${file}.away`)
 })
 

@@ -54,7 +54,10 @@ export async function keepReceiptHeads(
     const full = looks % LOOKS_PER_FULL_ONE === 0
     try {
       // Whoever moves the file away while the service runs wants it begun anew.
-      if (round === null || (full && !(await isThere(file)))) round = await begin(needs, log)
+      if (round === null || (full && !(await isThere(file)))) {
+        round = await begin(needs, log)
+        state.told.delete(file)
+      }
       round = await look(needs, log, round, state, full)
       state.failing = false
     } catch (error) {
@@ -85,8 +88,11 @@ async function begin(needs: HeadKeeping, log: Logger): Promise<Round> {
   const found = await readHeadsFile(file, receipts)
   if (found !== null) return { kept: found, seen: NOTHING_SEEN }
   const kept: KeptHeads = { began: machineNow(), chains: new Map() }
+  const { heads } = await needs.catalogue.transaction((tx) => changedHeads(tx, NOTHING_SEEN))
   await writeHeadsFile(file, receipts, kept)
-  log.info('file of receipt heads begun', { file })
+  // At the first start there are none; later somebody has taken the file away.
+  if (heads.length === 0) log.info('file of receipt heads begun', { file })
+  else log.warn('file of receipt heads begun anew', { file, chains: heads.length })
   return { kept, seen: NOTHING_SEEN }
 }
 

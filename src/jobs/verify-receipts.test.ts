@@ -89,11 +89,12 @@ test('names the receipt whose body was changed', async () => {
 for (const [column, value, problem] of [
   ['kind', `'undelete'`, 'its kind is shown as undelete, but it says delete'],
   ['service_time', 'service_time + 1', /^its service time is shown as .*124Z, but it says .*123Z$/],
+  ['service_time', '9223372036854775807', / is shown as 9223372036854776000 ms, but it says /],
   ['recorded_at', 'recorded_at - 1', /^its time is shown as .*, but it says .*$/],
   ['request_id', 'null', /^its request is shown as null, but it says 0F0A/],
   ['event', 'event + 1000', /^its event is shown as \d+, but it says \d+$/],
 ] as const) {
-  test(`names the receipt whose column ${column} was changed`, async () => {
+  test(`names the receipt whose column ${column} became ${value}`, async () => {
     const [first, ...more] = await tampered(`update receipt set ${column} = ${value} ${AT_A3}`)
     assert.deepEqual(more, [])
     const [, said = ''] = first?.split('pgm-a 3: ') ?? []
