@@ -13,6 +13,8 @@ export interface DataFolder {
   readonly cataloguePassword: string
   readonly accessKey: string
   readonly running: string
+  /** Heads of the chains of receipts, kept outside the catalogue. */
+  readonly receiptHeads: string
   readonly instances: string
   readonly scratch: string
   readonly binaries: string
@@ -20,7 +22,7 @@ export interface DataFolder {
 
 /** What a data folder holds; the first start may have been killed before the catalogue was whole. */
 const CONTENTS =
-  /^(catalogue(-password)?|access-key\.json|running\.json|key|lock|logs|instances|scratch|binaries|storage)(\.[a-z0-9.]+)?$/
+  /^(catalogue(-password)?|access-key\.json|running\.json|receipt-heads\.json|key|lock|logs|instances|scratch|binaries|storage)(\.[a-z0-9.]+)?$/
 
 /**
  * Makes the folder and what must be in it, or opens one that was made before; any other folder that
@@ -68,6 +70,7 @@ async function openParts(root: string, mode: number): Promise<DataFolder> {
     cataloguePassword: join(root, 'catalogue-password'),
     accessKey: join(root, 'access-key.json'),
     running: join(root, 'running.json'),
+    receiptHeads: join(root, 'receipt-heads.json'),
     instances,
     scratch,
     binaries: join(root, 'binaries'),

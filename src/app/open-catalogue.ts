@@ -4,11 +4,14 @@ import { join } from 'node:path'
 import { replaceFile } from '../base/durable-file.ts'
 import { Fault, systemCode } from '../base/fault.ts'
 import type { Logger } from '../base/logger.ts'
-import type { Secret } from '../base/secret.ts'
+import { createReceiptChain, type ReceiptChain } from '../base/receipt-chain.ts'
+import { createSealer, type Sealer } from '../base/sealing.ts'
+import { Secret } from '../base/secret.ts'
 import { copyCatalogue } from '../catalogue/copy-catalogue.ts'
 import type { Catalogue, Connection } from '../catalogue/database.ts'
 import { openCatalogue } from '../catalogue/database.ts'
-import { readPassword } from '../config/secrets.ts'
+import { readKeyCheck, recordKeyCheck } from '../catalogue/settings.ts'
+import { readPassword, readSealingKey } from '../config/secrets.ts'
 import { locateBinaries } from '../servers/binaries.ts'
 import type { MajorUpgrade } from '../servers/major-upgrade.ts'
 import { upgradePostgresData } from '../servers/major-upgrade.ts'
@@ -75,6 +78,29 @@ export async function startCatalogue(
     exited: server.exited.then(({ logTail }) => logTail),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   }
+}
+
+/** What is done with the key file of a catalogue. */
+export interface Keys {
+  readonly sealer: Sealer
+  readonly receipts: ReceiptChain
+}
+
+/**
+ * Opens the key file that belongs to this catalogue; another one is a Fault `denied`. A missing one is
+ * made where `make` says so, and only while nothing was sealed.
+ */
+export async function openKeys(
+  keyFile: string,
+  catalogue: Catalogue,
+  make: boolean,
+): Promise<Keys> {
+  const check = await catalogue.transaction(readKeyCheck)
+  const key = await readSealingKey(keyFile, make && check === null)
+  const sealer = createSealer(key)
+  if (check) sealer.open(check)
+  else await catalogue.transaction((tx) => recordKeyCheck(tx, sealer.seal(new Secret('holdfast'))))
+  return { sealer, receipts: createReceiptChain(key) }
 }
 
 function upgradeOf(

@@ -3,18 +3,14 @@ import { join } from 'node:path'
 import { isoMilliseconds, machineNow } from '../base/clock.ts'
 import { describeWithAdvice, Fault, invariant, isFault } from '../base/fault.ts'
 import type { Logger } from '../base/logger.ts'
-import type { Sealer } from '../base/sealing.ts'
-import { createSealer } from '../base/sealing.ts'
-import { Secret } from '../base/secret.ts'
 import { findAccessKey, putOnlyAccessKey, takeNonce } from '../catalogue/access.ts'
 import type { Catalogue } from '../catalogue/database.ts'
 import { releaseAllLeases } from '../catalogue/leases.ts'
 import type { Queue } from '../catalogue/queue.ts'
 import { openQueue } from '../catalogue/queue.ts'
-import { readKeyCheck, recordKeyCheck } from '../catalogue/settings.ts'
 import { type Config, isExposed } from '../config/config.ts'
 import { findPlaceProblems } from '../config/places.ts'
-import { readAccessKey, readSealingKey } from '../config/secrets.ts'
+import { readAccessKey } from '../config/secrets.ts'
 import type { EngineParts } from '../engines/engine.ts'
 import { createPostgresLocalEngine } from '../engines/postgres/local-engine.ts'
 import { createPostgresEngine } from '../engines/postgres/postgres-engine.ts'
@@ -38,7 +34,7 @@ import { startServer } from '../wire/server.ts'
 import { readTlsPair } from '../wire/tls-files.ts'
 import type { DataFolder } from './data-folder.ts'
 import { lockDataFolder, openDataFolder } from './data-folder.ts'
-import { CATALOGUE_MAJOR, startCatalogue } from './open-catalogue.ts'
+import { CATALOGUE_MAJOR, type Keys, openKeys, startCatalogue } from './open-catalogue.ts'
 import type { Stores } from './open-repository.ts'
 import { openStores } from './open-repository.ts'
 import type { ServiceClock } from './service-clock.ts'
@@ -64,7 +60,7 @@ interface Parts {
   readonly clock: ServiceClock
   readonly queue: Queue
   readonly stores: Stores
-  readonly sealer: Sealer
+  readonly keys: Keys
   readonly measurements: Measurements
   readonly log: Logger
 }
@@ -91,7 +87,7 @@ export async function startService(
     await startCatalogue(folder, accounts.catalogue, log, signal, catalogueMajor),
   )
   const { catalogue, socketRoot } = embedded
-  const sealer = await openSealer(config.keyFile, catalogue)
+  const keys = await openKeys(config.keyFile, catalogue, true)
   const clock = await openServiceClock(catalogue, developmentClock)
   reportClock(clock, log)
   const stores = stack.use(await openStores(config, folder, catalogue, log, signal))
@@ -110,7 +106,7 @@ export async function startService(
     clock,
     queue,
     stores,
-    sealer,
+    keys,
     measurements,
     log,
   }
@@ -170,15 +166,6 @@ async function problemOf(name: string, use: () => Promise<unknown>): Promise<str
   }
 }
 
-/** A missing key is made only while nothing was sealed; a changed one is refused at once. */
-async function openSealer(keyFile: string, catalogue: Catalogue): Promise<Sealer> {
-  const check = await catalogue.transaction(readKeyCheck)
-  const sealer = createSealer(await readSealingKey(keyFile, check === null))
-  if (check) sealer.open(check)
-  else await catalogue.transaction((tx) => recordKeyCheck(tx, sealer.seal(new Secret('holdfast'))))
-  return sealer
-}
-
 /** What a killed process left there is of no use to anyone. */
 async function emptyFolder(folder: string): Promise<void> {
   for (const name of await readdir(folder)) await rm(join(folder, name), { recursive: true })
@@ -203,12 +190,12 @@ function reportClock(clock: ServiceClock, log: Logger): void {
   })
 }
 
-async function recordFirstKey({ config, folder, catalogue, sealer }: Parts) {
+async function recordFirstKey({ config, folder, catalogue, keys }: Parts) {
   const key = config.accessKey ?? (await readAccessKey(folder.accessKey))
   await catalogue.transaction((tx) =>
     putOnlyAccessKey(tx, {
       accessKeyId: key.id,
-      secretSealed: sealer.seal(key.secret),
+      secretSealed: keys.sealer.seal(key.secret),
       userName: 'root',
     }),
   )
@@ -217,7 +204,8 @@ async function recordFirstKey({ config, folder, catalogue, sealer }: Parts) {
 
 /** Workers, duties and local servers; stopping takes them down in reverse. */
 async function startWorkers(parts: Parts, stack: AsyncDisposableStack): Promise<void> {
-  const { config, folder, user, socketRoot, catalogue, queue, clock, stores, sealer, log } = parts
+  const { config, folder, user, socketRoot, catalogue, queue, clock, stores, keys, log } = parts
+  const { sealer } = keys
   const local = createPostgresLocalEngine({
     user,
     binariesDirectory: folder.binaries,
@@ -236,7 +224,7 @@ async function startWorkers(parts: Parts, stack: AsyncDisposableStack): Promise<
     repository: stores.repository,
     engines,
     localServers,
-    sealer,
+    ...keys,
     sourceOf: (instanceId) => sourceOf(catalogue, sealer, instanceId),
     freePorts: async (count) => {
       const ports = new Set<number>()
@@ -247,6 +235,7 @@ async function startWorkers(parts: Parts, stack: AsyncDisposableStack): Promise<
     paused: config.paused,
     scratchDirectory: folder.scratch,
     instancesDirectory: folder.instances,
+    receiptHeadsFile: folder.receiptHeads,
   }
   const stopping = new AbortController()
   await startWorker(worker, log, stopping.signal)
@@ -284,13 +273,13 @@ async function ownVersion(): Promise<string> {
 }
 
 function serveWire(parts: Parts) {
-  const { config, catalogue, queue, clock, stores, sealer, measurements, log } = parts
+  const { config, catalogue, queue, clock, stores, keys, measurements, log } = parts
   return startServer({
     operations: OPERATIONS,
     needs: {
       catalogue,
       queue,
-      sealer,
+      ...keys,
       region: config.region,
       engineVersions: installedMajors(),
       undeleteWindowMs: config.undeleteWindowMs,
@@ -299,7 +288,7 @@ function serveWire(parts: Parts) {
     keys: {
       find: async (accessKeyId) => {
         const key = await catalogue.transaction((tx) => findAccessKey(tx, accessKeyId))
-        return key && { secret: sealer.open(key.secretSealed), user: key.userName }
+        return key && { secret: keys.sealer.open(key.secretSealed), user: key.userName }
       },
     },
     nonces: {

@@ -1,26 +1,28 @@
 import { Fault, isFault } from '../base/fault.ts'
-import type { BackupSetId } from '../base/ids.ts'
+import type { BackupSetId, InstanceId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Sealer } from '../base/sealing.ts'
-import { createSealer } from '../base/sealing.ts'
 import { Secret } from '../base/secret.ts'
 import type { Catalogue } from '../catalogue/database.ts'
 import type { LocalServerRecord } from '../catalogue/local-servers.ts'
 import { localServersOf } from '../catalogue/local-servers.ts'
+import { readReceipts } from '../catalogue/receipts.ts'
 import { advanceClock } from '../catalogue/settings.ts'
 import type { Config } from '../config/config.ts'
-import { readSealingKey } from '../config/secrets.ts'
+import type { StoredReceipt } from '../domain/receipt.ts'
 import { createPostgresEngine } from '../engines/postgres/postgres-engine.ts'
 import { tellFindings, tellingDamage } from '../jobs/damage.ts'
 import type { RestorePlan, RestoreProgress, RestoreResult } from '../jobs/restore-set.ts'
 import { restoreSet } from '../jobs/restore-set.ts'
+import type { ReceiptVerification } from '../jobs/verify-receipts.ts'
+import { tellReceiptFindings, verifyReceipts } from '../jobs/verify-receipts.ts'
 import type { Verification } from '../jobs/verify-repository.ts'
 import { verifyRepository } from '../jobs/verify-repository.ts'
 import { resolveServerAccounts } from '../servers/accounts.ts'
 import type { ServerUser } from '../servers/server-user.ts'
 import type { DataFolder } from './data-folder.ts'
 import { isDataFolder, lockDataFolder, openDataFolder } from './data-folder.ts'
-import { joinCatalogue, startCatalogue } from './open-catalogue.ts'
+import { joinCatalogue, openKeys, startCatalogue } from './open-catalogue.ts'
 import { openStores } from './open-repository.ts'
 
 /** What operator commands can do: the same functions as the service's own. */
@@ -35,6 +37,14 @@ export interface Workbench extends AsyncDisposable {
   verify(reading: boolean, signal: AbortSignal): Promise<Verification>
   /** The URL, password included, of a local instance's primary; for its owner's SQL client. */
   connectionUrl(instanceId: string): Promise<Secret<string>>
+  /** Receipts of one instance, or of all (null), by instance and number; read page by page. */
+  receipts(instanceId: string | null): AsyncIterable<StoredReceipt>
+  /** `headsFile`: a copy of the file of heads, instead of this data folder's own. */
+  verifyReceipts(
+    instanceId: string | null,
+    headsFile: string | null,
+    signal: AbortSignal,
+  ): Promise<ReceiptVerification>
   /** Moves the development clock on; returns how far it is then ahead, in milliseconds. */
   advanceClock(byMs: number): Promise<number>
 }
@@ -75,8 +85,17 @@ export async function openWorkbench(
       return found
     },
     connectionUrl: async (instanceId) => {
-      const sealer = createSealer(await readSealingKey(config.keyFile, false))
+      const { sealer } = await openKeys(config.keyFile, catalogue, false)
       return primaryUrl(await catalogue.transaction((tx) => localServersOf(tx, instanceId)), sealer)
+    },
+    receipts: (instanceId) => readReceipts(catalogue, instanceId as InstanceId | null),
+    verifyReceipts: async (instanceId, headsFile, cancel) => {
+      const { receipts } = await openKeys(config.keyFile, catalogue, false)
+      const needs = { catalogue, receipts, receiptHeadsFile: headsFile ?? folder.receiptHeads }
+      const one = instanceId as InstanceId | null
+      const found = await verifyReceipts(needs, one, cancel)
+      await tellReceiptFindings(catalogue, found, one)
+      return found
     },
     advanceClock: (byMs) => catalogue.transaction((tx) => advanceClock(tx, byMs)),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),

@@ -86,6 +86,12 @@ export async function alarmsOf(tx: Transaction, kind: EventKind): Promise<readon
   return rows.map((row) => row.subject)
 }
 
+/** Records `ended` if any alarm of that kind was raised, and forgets them all. */
+export async function endAlarms(tx: Transaction, kind: EventKind, ended: NewEvent): Promise<void> {
+  const { rows } = await sql`delete from alarm where kind = ${kind} returning 1`.execute(sqlOf(tx))
+  if (rows.length > 0) await recordEvent(tx, ended)
+}
+
 const RECORD = sql`event as id, kind, severity, instance_id as "instanceId",
   service_time as "serviceTime", (extract(epoch from happened_at) * 1000)::bigint as "happenedAt",
   details`
@@ -167,7 +173,9 @@ export async function forgetEvents(tx: Transaction): Promise<void> {
 }
 
 function bounded(details: EventDetails): EventDetails {
-  const cut = (text: string) => text.slice(0, TEXT_CHARACTERS_MAX)
+  // jsonb takes neither NUL nor half of a character.
+  const cut = (text: string) =>
+    text.slice(0, TEXT_CHARACTERS_MAX).replaceAll('\0', '\ufffd').toWellFormed()
   const entries = Object.entries(details).map(([name, value]) => {
     if (typeof value === 'string') return [name, cut(value)]
     if (typeof value !== 'object') return [name, value]

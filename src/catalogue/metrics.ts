@@ -61,6 +61,8 @@ export interface StoreFigures {
   readonly freedBytes: number
   readonly eventsWaiting: number
   readonly oldestWaitingSeconds: number
+  /** Chains of receipts, or the file of their heads, of which it was told that they are broken. */
+  readonly receiptsBroken: number
 }
 
 /** What the catalogue can tell of everything, at one moment. */
@@ -94,7 +96,8 @@ export async function readFigures(tx: Transaction): Promise<Figures> {
       coalesce(sum(freed_bytes) filter (where finished_at is not null), 0)::bigint as "freedBytes",
       (select count(*) from event where ${WAITS}) as "eventsWaiting",
       (select coalesce(extract(epoch from now() - min(happened_at)), 0)::float8
-        from event where ${WAITS}) as "oldestWaitingSeconds"
+        from event where ${WAITS}) as "oldestWaitingSeconds",
+      (select count(*) from alarm where kind = 'receipts-broken') as "receiptsBroken"
     from purge`.execute(db)
   const [figures] = store.rows
   invariant(figures, 'sums without groups are one row')

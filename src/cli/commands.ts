@@ -10,6 +10,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   restore: async () => (await import('./restore.ts')).restore,
   clock: async () => (await import('./clock.ts')).clock,
   verify: async () => (await import('./verify.ts')).verify,
+  receipts: async () => (await import('./receipts.ts')).receipts,
   demo: async () => (await import('./demo.ts')).demo,
 }
 
@@ -39,6 +40,9 @@ Operators (need the data folder, HOLDFAST_DATA)
   instance connect <instance>        prints the URL of a local instance, with its password
   clock advance 8d
   verify [--sizes-only]
+  receipts list [<instance>]
+  receipts export [<instance>] [--output F]
+  receipts verify [<instance>] [--heads F] | --file F
 
 Demonstration
   demo [--size small] [--keep]

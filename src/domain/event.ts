@@ -17,6 +17,9 @@ export type EventKind =
   | 'damage-found'
   | 'expiry-stopped'
   | 'expiry-stopped-ended'
+  | 'receipts-broken'
+  | 'receipts-broken-ended'
+  | 'call-refused'
 
 /** `critical`: backups or their bytes are in danger now. `warning`: they will be. `info`: good news. */
 export type Severity = 'critical' | 'warning' | 'info'
@@ -39,17 +42,24 @@ const SEVERITIES: Readonly<Record<EventKind, Severity>> = {
   'damage-found': 'critical',
   'expiry-stopped': 'warning',
   'expiry-stopped-ended': 'info',
+  'receipts-broken': 'critical',
+  'receipts-broken-ended': 'info',
+  'call-refused': 'info',
 }
 
 export function severityOf(kind: EventKind): Severity {
   return SEVERITIES[kind]
 }
 
-/** Where an event goes: a finished backup answers the dead-man's watcher, all others are told. */
-export type Channel = 'notification' | 'dead-man'
+/**
+ * Where an event goes: a finished backup answers the dead-man's watcher, a refused call is only
+ * recorded, all others are told.
+ */
+export type Channel = 'notification' | 'dead-man' | 'record'
 
 export function channelOf(kind: EventKind): Channel {
-  return kind === 'backup-finished' ? 'dead-man' : 'notification'
+  if (kind === 'backup-finished') return 'dead-man'
+  return kind === 'call-refused' ? 'record' : 'notification'
 }
 
 /** One sentence for a person who sees nothing else. */
@@ -75,6 +85,9 @@ export function summarise(
     'expiry-stopped': `Nothing of ${instance} expires, because its backups have stopped succeeding: ${say('evidence')}.`,
     'expiry-stopped-ended': `Sets of ${instance} expire again.`,
     'damage-found': `Damaged data was met during ${say('during')}: ${say('problem')}.`,
+    'receipts-broken': `Receipts of ${instance} were changed or removed: ${say('problem')}.`,
+    'receipts-broken-ended': 'All receipts are as they were written.',
+    'call-refused': `${say('action')} on ${instance} was refused: ${say('code')}.`,
   }
   return sentences[kind]
 }

@@ -1,6 +1,6 @@
 import type { BackupSetId, InstanceId, JobId } from '../base/ids.ts'
-import type { Actor } from './actor.ts'
 import type { ReleasedKeepPolicy } from './instance.ts'
+import type { Actor } from './receipt.ts'
 
 /** Work that ends, by kind, with what it needs to be told. The row in the catalogue is the truth. */
 export interface JobParameters {

@@ -11,6 +11,7 @@ import { instancesDueForReclaim } from '../catalogue/reclaim.ts'
 import { purgeRequest } from '../domain/job.ts'
 import { expireSets } from './expire-sets.ts'
 import type { WorkerParts } from './job.ts'
+import { keepReceiptHeads } from './keep-receipt-heads.ts'
 import { scheduleBackups } from './schedule-backups.ts'
 import { watchInstances } from './watch-instances.ts'
 
@@ -34,6 +35,7 @@ export async function runDuties(
       signal,
     ),
     runUnderLease(catalogue, 'schedule', log, (held) => tick(parts, log, held), signal),
+    keepReceiptHeads(parts, log, signal),
   ])
 }
 

@@ -12,6 +12,7 @@ import { openQueue, type Queue } from '../catalogue/queue.ts'
 import type { BackupPolicy } from '../domain/instance.ts'
 import { openTestCatalogue, type TestCatalogue } from '../testing/catalogue-server.ts'
 import { makeTestInstance, makeTestSet } from '../testing/catalogue-sets.ts'
+import { testChain } from '../testing/receipt-parts.ts'
 import { expireSets } from './expire-sets.ts'
 
 const START = instant(1_800_000_000_000)
@@ -35,7 +36,8 @@ const at = (days: number, ms = 0): Instant => instant(START + days * DAY_MS + ms
 /** One look of the duty at that time. */
 async function look(now: Instant): Promise<void> {
   const clock = { now: () => now, refresh: async () => {} }
-  const needs = { catalogue: opened.catalogue, queue, clock, undeleteWindowMs: HOUR_MS }
+  const { catalogue } = opened
+  const needs = { catalogue, queue, clock, receipts: testChain(), undeleteWindowMs: HOUR_MS }
   await expireSets(needs, SILENT, NEVER)
 }
 

@@ -12,13 +12,15 @@ import { alarmsOf, endAlarm, raiseAlarm } from '../catalogue/events.ts'
 import type { Forecast } from '../catalogue/forecast.ts'
 import { type InstanceWithPolicy, lockInstance, readInstances } from '../catalogue/instances.ts'
 import { keptSetsOf } from '../catalogue/kept-sets.ts'
-import { SYSTEM } from '../domain/actor.ts'
-import { chooseDeletable, judgeSet } from '../domain/deletion.ts'
+import { appendReceipt } from '../catalogue/receipts.ts'
+import { chooseDeletable, judgeDeletion, judgeSet } from '../domain/deletion.ts'
+import { deletionDetails } from '../domain/deletion-receipt.ts'
 import type { Subject } from '../domain/deletion-rules.ts'
 import { purgeRequest } from '../domain/job.ts'
+import { SYSTEM } from '../domain/receipt.ts'
 import type { WorkerParts } from './job.ts'
 
-type Needs = Pick<WorkerParts, 'catalogue' | 'queue' | 'clock' | 'undeleteWindowMs'>
+type Needs = Pick<WorkerParts, 'catalogue' | 'queue' | 'clock' | 'receipts' | 'undeleteWindowMs'>
 
 /** In one transaction; what is left over is taken by the next. */
 const BATCH_MAX = 100
@@ -61,7 +63,7 @@ async function expireSome(instanceId: InstanceId, needs: Needs, log: Logger): Pr
 async function deleteExpired(
   tx: Transaction,
   instanceId: InstanceId,
-  { queue, undeleteWindowMs }: Needs,
+  { queue, receipts, undeleteWindowMs }: Needs,
   now: Instant,
 ): Promise<{ readonly ids: readonly number[]; readonly forecast: Forecast } | null> {
   const found = await lockInstance(tx, instanceId)
@@ -69,13 +71,13 @@ async function deleteExpired(
   const going = await chooseExpired(tx, found, now)
   const ids = going.flatMap(({ set }) => (set ? [set.id] : []))
   if (ids.length === 0) return null
-  const forecast = await deleteSets(tx, instanceId, ids, {
-    cause: 'expiry',
-    requestId: null,
-    actor: SYSTEM,
-    deletedAt: now,
-    purgeAfter: instant(now + undeleteWindowMs),
-  })
+  const purgeAfter = instant(now + undeleteWindowMs)
+  const by = { requestId: null, actor: SYSTEM }
+  const record = { cause: 'expiry', ...by, deletedAt: now, purgeAfter } as const
+  const forecast = await deleteSets(tx, instanceId, ids, record)
+  const { verdicts } = judgeDeletion(going, 'expiry')
+  const details = deletionDetails('expiry', verdicts, forecast, purgeAfter)
+  await appendReceipt(tx, receipts, { kind: 'expire', instanceId, at: now, ...by, details })
   if (undeleteWindowMs === 0) await queue.enqueue(tx, purgeRequest(instanceId, null), now)
   return { ids, forecast }
 }

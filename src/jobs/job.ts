@@ -3,6 +3,7 @@ import { invariant } from '../base/fault.ts'
 import type { InstanceId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Pausable } from '../base/pausable.ts'
+import type { ReceiptChain } from '../base/receipt-chain.ts'
 import type { Sealer } from '../base/sealing.ts'
 import type { Catalogue, Transaction } from '../catalogue/database.ts'
 import type { Outcome } from '../catalogue/jobs.ts'
@@ -47,6 +48,7 @@ export interface WorkerParts {
   readonly localServers: LocalServers
   readonly sourceOf: (instanceId: InstanceId) => Promise<Source>
   readonly sealer: Sealer
+  readonly receipts: ReceiptChain
   readonly freePorts: (count: number) => Promise<readonly number[]>
   /** How long a deleted set can be brought back, in service time; 0: not at all. */
   readonly undeleteWindowMs: number
@@ -55,6 +57,8 @@ export interface WorkerParts {
   readonly scratchDirectory: string
   /** Where the data directories of local instances' servers are. */
   readonly instancesDirectory: string
+  /** Where this process keeps the heads of the chains of receipts. */
+  readonly receiptHeadsFile: string
 }
 
 export type Job<K extends JobKind> = (

@@ -316,6 +316,14 @@ const WORK: readonly Gauged[] = [
   },
 ]
 
+const RECEIPTS: readonly Gauged[] = [
+  {
+    name: 'holdfast_receipts_broken',
+    help: 'Chains of receipts that the service found changed, and a file of heads; 0 when all is well.',
+    read: ofStore(({ receiptsBroken }) => receiptsBroken),
+  },
+]
+
 /** Without a receiver everything would wait, and for nothing. */
 const WAITING: readonly Gauged[] = [
   {
@@ -372,5 +380,6 @@ const GAUGED: readonly Gauged[] = [
   ...BACKUPS,
   ...BYTES,
   ...WORK,
+  ...RECEIPTS,
   ...SERVERS,
 ]

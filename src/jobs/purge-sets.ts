@@ -1,8 +1,12 @@
+import type { Instant } from '../base/clock.ts'
 import { describeError, isFault } from '../base/fault.ts'
+import type { Transaction } from '../catalogue/database.ts'
 import { purgeNext } from '../catalogue/deletions.ts'
+import type { DecidedPurge } from '../catalogue/endings.ts'
 import { lockInstance } from '../catalogue/instances.ts'
 import { disownObject } from '../catalogue/ledger.ts'
-import type { DuePack } from '../catalogue/reclaim.ts'
+import { appendReceipt } from '../catalogue/receipts.ts'
+import type { DuePack, FinishedPurge } from '../catalogue/reclaim.ts'
 import {
   abandonedObjects,
   abandonRewrites,
@@ -13,6 +17,7 @@ import {
   recordRewrite,
   settlePurges,
 } from '../catalogue/reclaim.ts'
+import { SYSTEM } from '../domain/receipt.ts'
 import type { PackNumber } from '../series/series.ts'
 import { tellDamage } from './damage.ts'
 import type { Job, Run, WorkerParts } from './job.ts'
@@ -29,7 +34,10 @@ export const purgeSets: Job<'purge-sets'> = async (_parameters, run, parts) => {
   await reclaim(run, parts)
   const finished = await run.end({ state: 'finished' }, async (tx) => {
     await lockInstance(tx, run.instanceId)
-    return settlePurges(tx, run.instanceId, parts.clock.now())
+    const now = parts.clock.now()
+    const settled = await settlePurges(tx, run.instanceId, now)
+    for (const purge of settled) await noteReceipt(tx, 'reclaim', purge, now, run, parts)
+    return settled
   })
   for (const { setIds, ...bytes } of finished) {
     run.log.info('reclaim finished', { backupIds: setIds, ...bytes })
@@ -39,12 +47,30 @@ export const purgeSets: Job<'purge-sets'> = async (_parameters, run, parts) => {
 async function decideNext(run: Run, parts: WorkerParts): Promise<boolean> {
   const decided = await run.transaction(async (tx) => {
     await lockInstance(tx, run.instanceId)
-    return purgeNext(tx, run.instanceId, parts.clock.now())
+    const now = parts.clock.now()
+    const purge = await purgeNext(tx, run.instanceId, now)
+    if (purge) await noteReceipt(tx, 'purge', purge, now, run, parts)
+    return purge
   })
   if (!decided) return false
   const { setIds, ...bytes } = decided
   run.log.info('purge decided', { backupIds: setIds, ...bytes })
   return true
+}
+
+/** What was decided, or has come back; the service does both by itself, whoever asked. */
+async function noteReceipt(
+  tx: Transaction,
+  kind: 'purge' | 'reclaim',
+  { purge, setIds, releasedBytes, freedBytes }: DecidedPurge | FinishedPurge,
+  at: Instant,
+  { instanceId, requestId }: Run,
+  { receipts }: WorkerParts,
+): Promise<void> {
+  const backupIds = setIds.map(String)
+  const bytes = { releasedBytes, freedBytes }
+  const details = { step: kind === 'purge' ? 'decided' : 'over', purge, backupIds, ...bytes }
+  await appendReceipt(tx, receipts, { kind, instanceId, at, requestId, actor: SYSTEM, details })
 }
 
 async function reclaim(run: Run, parts: WorkerParts): Promise<void> {

@@ -8,7 +8,9 @@ import { lockInstance, releaseInstance } from '../catalogue/instances.ts'
 import { cancelBackups, openJobsOf } from '../catalogue/jobs.ts'
 import { keptSetsOf } from '../catalogue/kept-sets.ts'
 import { localServersOf } from '../catalogue/local-servers.ts'
+import { appendReceipt } from '../catalogue/receipts.ts'
 import { judgeDeletion } from '../domain/deletion.ts'
+import { deletionDetails } from '../domain/deletion-receipt.ts'
 import type { ReleasedKeepPolicy } from '../domain/instance.ts'
 import { purgeRequest, type RemoveParameters } from '../domain/job.ts'
 import { type Job, postgresOf, type Run, type WorkerParts } from './job.ts'
@@ -54,9 +56,11 @@ async function release(
   tx: Transaction,
   { keep, actor }: RemoveParameters,
   run: Run,
-  { clock, queue, undeleteWindowMs }: WorkerParts,
+  { clock, queue, receipts, undeleteWindowMs }: WorkerParts,
 ): Promise<void> {
   const now = clock.now()
+  const asked = { instanceId: run.instanceId, at: now }
+  const by = { requestId: run.requestId, actor }
   const found = await lockInstance(tx, run.instanceId)
   if (!found) throw new Fault('not-found', `instance ${run.instanceId} is gone`)
   const sets = await keptSets(tx, run.instanceId, now)
@@ -65,24 +69,30 @@ async function release(
   const going = unkept.filter((set) => set.holds.length === 0)
   const kept = await keptSetsOf(tx, found, going.length, now)
   const subjects = going.map((set) => ({ ...found, id: String(set.id), set, kept, now }))
-  const { refusal } = judgeDeletion(subjects, 'instance-removal')
+  const { refusal, verdicts } = judgeDeletion(subjects, 'instance-removal')
   // A restore reads from one of them: it ends, and then this job is tried again.
   if (refusal) throw new Fault('transient', `${refusal.subject?.id}: ${refusal.finding.evidence}`)
   if (going.length > 0) {
     const ids: readonly BackupSetId[] = going.map((set) => set.id)
-    const forecast = await deleteSets(tx, run.instanceId, ids, {
-      cause: 'instance-removal',
-      requestId: run.requestId,
-      actor,
-      deletedAt: now,
-      purgeAfter: instant(now + undeleteWindowMs),
-    })
+    const cause = 'instance-removal'
+    const purgeAfter = instant(now + undeleteWindowMs)
+    const record = { cause, ...by, deletedAt: now, purgeAfter } as const
+    const forecast = await deleteSets(tx, run.instanceId, ids, record)
+    const details = deletionDetails(cause, verdicts, forecast, purgeAfter)
+    await appendReceipt(tx, receipts, { kind: 'delete', ...asked, ...by, details })
     if (undeleteWindowMs === 0) {
       await queue.enqueue(tx, purgeRequest(run.instanceId, run.requestId), now)
     }
     run.log.info('sets deleted', { backupIds: ids, ...forecast })
   }
   await releaseInstance(tx, run.instanceId, now)
+  const details = {
+    releasedKeepPolicy: keep,
+    deletedCount: going.length,
+    keptCount: sets.length - going.length,
+    heldCount: unkept.length - going.length,
+  }
+  await appendReceipt(tx, receipts, { kind: 'remove-instance', ...asked, ...by, details })
 }
 
 /** Of the sets, newest first. */

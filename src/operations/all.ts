@@ -15,6 +15,7 @@ import { DescribeDBInstanceAttribute } from './describe-db-instance-attribute.ts
 import { DescribeDBInstances } from './describe-db-instances.ts'
 import { DescribeDeletedBackups } from './describe-deleted-backups.ts'
 import { DescribeDetachedBackups } from './describe-detached-backups.ts'
+import { DescribeEvents } from './describe-events.ts'
 import { DescribeRegions } from './describe-regions.ts'
 import { HoldBackup } from './hold-backup.ts'
 import { ModifyBackupPolicy } from './modify-backup-policy.ts'
@@ -44,6 +45,7 @@ export const OPERATIONS: readonly Operation<OperationParts>[] = [
   DescribeDBInstances,
   DescribeDeletedBackups,
   DescribeDetachedBackups,
+  DescribeEvents,
   DescribeRegions,
   HoldBackup,
   ModifyBackupPolicy,

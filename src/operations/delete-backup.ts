@@ -6,20 +6,23 @@ import { deleteSets } from '../catalogue/deletions.ts'
 import type { Forecast } from '../catalogue/forecast.ts'
 import type { InstanceWithPolicy } from '../catalogue/instances.ts'
 import { lockInstance } from '../catalogue/instances.ts'
-import { judgeDeletion, judgeInstance } from '../domain/deletion.ts'
+import { appendReceipt } from '../catalogue/receipts.ts'
+import { type BatchVerdict, judgeDeletion, judgeInstance } from '../domain/deletion.ts'
+import { deletionDetails } from '../domain/deletion-receipt.ts'
 import { purgeRequest } from '../domain/job.ts'
 import type { Finding } from '../domain/verdict.ts'
 import type { Context } from '../wire/operation.ts'
 import { defineOperation } from '../wire/operation.ts'
 import { splitIds, text } from '../wire/parameters.ts'
 import { knownNumbers, SETS_PER_CALL_MAX, subjectsNamed, tooManySets } from './named-sets.ts'
+import { noteRefusal } from './note-refusal.ts'
 import type { OperationParts } from './parts.ts'
 import { DELETION_CODES, type DeletionCode, explain, ruleNumber } from './refusal.ts'
 
 /** Any spelling of it: whoever sends it expects that nothing is deleted. */
 const DRY_RUN = /^dry[-_]?run$/i
 
-type Needs = Pick<OperationParts, 'catalogue' | 'queue' | 'log' | 'undeleteWindowMs'>
+type Needs = Pick<OperationParts, 'catalogue' | 'queue' | 'log' | 'undeleteWindowMs' | 'receipts'>
 
 /**
  * Deletes backup sets, all or none of those named. The reply follows the one transaction that took
@@ -69,7 +72,9 @@ export const DeleteBackup = defineOperation(
     const event = { requestId, instanceId, accessKeyId: caller.accessKeyId }
     if ('refused' in outcome) {
       const { code, rule, detail } = outcome.refused
-      log.info('deletion refused', { ...event, code, rule, detail })
+      const refusal = { action: 'DeleteBackup', instanceId, requestId, actor: caller, code, rule }
+      const recorded = await noteRefusal({ ...refusal, detail }, { catalogue, log })
+      log.info('deletion refused', { ...event, code, rule, detail, recorded })
       throw refuse(code, detail)
     }
     log.info('sets deleted', { ...event, backupIds: ids, ...outcome.deleted })
@@ -105,24 +110,26 @@ async function deleteOrRefuse(tx: Transaction, needs: Needs, asked: Asked): Prom
     return { refused: { code: 'DeleteBackupSetNumExceed', rule: 'D16', detail } }
   }
   const subjects = await subjectsNamed(tx, found, ids, now)
-  const { refusal } = judgeDeletion(subjects, 'by-hand')
+  const judged = judgeDeletion(subjects, 'by-hand')
+  const { refusal } = judged
   if (refusal) return { refused: refusalBy(refusal.finding, refusal.subject?.id ?? null) }
-  return { deleted: await deleteJudged(tx, needs, found, asked) }
+  return { deleted: await deleteJudged(tx, needs, found, asked, judged) }
 }
 
 async function deleteJudged(
   tx: Transaction,
-  { queue, undeleteWindowMs }: Needs,
+  { queue, receipts, undeleteWindowMs }: Needs,
   { instance: { id } }: InstanceWithPolicy,
-  { ids, requestId, caller, now }: Asked,
+  { ids, requestId, caller: actor, now }: Asked,
+  { verdicts }: BatchVerdict,
 ): Promise<Forecast> {
-  const deleted = await deleteSets(tx, id, knownNumbers(ids), {
-    cause: 'by-hand',
-    requestId,
-    actor: caller,
-    deletedAt: now,
-    purgeAfter: instant(now + undeleteWindowMs),
-  })
+  const cause = 'by-hand'
+  const purgeAfter = instant(now + undeleteWindowMs)
+  const record = { cause, requestId, actor, deletedAt: now, purgeAfter } as const
+  const deleted = await deleteSets(tx, id, knownNumbers(ids), record)
+  const details = deletionDetails(cause, verdicts, deleted, purgeAfter)
+  const receipt = { kind: 'delete', instanceId: id, at: now, requestId, actor, details } as const
+  await appendReceipt(tx, receipts, receipt)
   // With a window the schedule asks for the purge when it is over.
   if (undeleteWindowMs === 0) await queue.enqueue(tx, purgeRequest(id, requestId), now)
   return deleted

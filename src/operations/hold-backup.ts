@@ -2,12 +2,15 @@ import { z } from 'zod'
 import { isoSeconds } from '../base/clock.ts'
 import { insertHold } from '../catalogue/holds.ts'
 import { lockInstance } from '../catalogue/instances.ts'
+import { appendReceipt } from '../catalogue/receipts.ts'
 import { defineOperation } from '../wire/operation.ts'
 import { moment, splitIds, text } from '../wire/parameters.ts'
 import { subjectsNamed } from './named-sets.ts'
 import type { OperationParts } from './parts.ts'
 
 const REASON_CHARACTERS_MAX = 200
+
+type Needs = Pick<OperationParts, 'catalogue' | 'receipts' | 'log'>
 
 /**
  * Holds one set: nothing deletes it, on no path, until the hold is released or ends. A set may have
@@ -39,7 +42,7 @@ export const HoldBackup = defineOperation(
       IncorrectBackupSetState: {},
     },
   },
-  async (request, { catalogue, log }: Pick<OperationParts, 'catalogue' | 'log'>) => {
+  async (request, { catalogue, receipts, log }: Needs) => {
     const { parameters, caller, requestId, now, refuse } = request
     const { HoldUntil: until = null } = parameters
     const reason = parameters.Reason.trim()
@@ -69,6 +72,19 @@ export const HoldBackup = defineOperation(
         ...caller,
         heldAt: now,
         until,
+      })
+      await appendReceipt(tx, receipts, {
+        kind: 'hold',
+        instanceId: found.instance.id,
+        at: now,
+        requestId,
+        actor: caller,
+        details: {
+          holdId,
+          backupId: String(set.id),
+          reason,
+          until: until === null ? null : isoSeconds(until),
+        },
       })
       return { holdId, setId: set.id }
     })

@@ -1,11 +1,16 @@
+import { isDeepStrictEqual } from 'node:util'
 import { z } from 'zod'
 import type { Transaction } from '../catalogue/database.ts'
 import { type InstanceWithPolicy, lockLiveInstance, updatePolicy } from '../catalogue/instances.ts'
+import { appendReceipt } from '../catalogue/receipts.ts'
+import { policyDetails } from '../domain/deletion-receipt.ts'
 import { weakenedProtections } from '../domain/policy.ts'
 import type { ApiError } from '../wire/errors.ts'
 import { defineOperation } from '../wire/operation.ts'
 import type { OperationParts } from './parts.ts'
 import { changedPolicy, POLICY_ERRORS, POLICY_PARAMETERS } from './policy-parameters.ts'
+
+type Needs = Pick<OperationParts, 'catalogue' | 'receipts' | 'log'>
 
 /** Changes the policy; what is not named stays. */
 export const ModifyBackupPolicy = defineOperation(
@@ -31,13 +36,20 @@ export const ModifyBackupPolicy = defineOperation(
     }),
     errors: POLICY_ERRORS,
   },
-  async (request, { catalogue, log }: Pick<OperationParts, 'catalogue' | 'log'>) => {
-    const { parameters, requestId, caller, refuse } = request
+  async (request, { catalogue, receipts, log }: Needs) => {
+    const { parameters, requestId, caller, now, refuse } = request
     const changed = await catalogue.transaction(async (tx) => {
       const { instance, policy } = await lockForPolicy(tx, parameters.DBInstanceId, refuse)
       const after = changedPolicy(parameters, policy, refuse)
-      await updatePolicy(tx, instance.id, after)
-      return { id: instance.id, after, weakened: weakenedProtections(policy, after) }
+      const weakened = weakenedProtections(policy, after)
+      const details = { before: policyDetails(policy), after: policyDetails(after), weakened }
+      // What asks for what is so already changes nothing, and is no receipt.
+      if (!isDeepStrictEqual(details.before, details.after)) {
+        await updatePolicy(tx, instance.id, after)
+        const asked = { instanceId: instance.id, at: now, requestId, actor: caller }
+        await appendReceipt(tx, receipts, { kind: 'modify-policy', ...asked, details })
+      }
+      return { id: instance.id, after, weakened }
     })
     const { id: instanceId, after, weakened } = changed
     const { accessKeyId } = caller

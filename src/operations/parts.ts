@@ -1,4 +1,5 @@
 import type { Logger } from '../base/logger.ts'
+import type { ReceiptChain } from '../base/receipt-chain.ts'
 import type { Sealer } from '../base/sealing.ts'
 import type { Catalogue } from '../catalogue/database.ts'
 import type { Queue } from '../catalogue/queue.ts'
@@ -8,6 +9,7 @@ export interface OperationParts {
   readonly catalogue: Catalogue
   readonly queue: Queue
   readonly sealer: Sealer
+  readonly receipts: ReceiptChain
   readonly region: string
   /** Major versions of PostgreSQL that can run here. */
   readonly engineVersions: readonly string[]

@@ -1,12 +1,14 @@
 import { z } from 'zod'
 import { endWindows } from '../catalogue/deletions.ts'
 import { type Forecast, forecastDeletion } from '../catalogue/forecast.ts'
+import { appendReceipt } from '../catalogue/receipts.ts'
+import { predictedDetails } from '../domain/deletion-receipt.ts'
 import { purgeRequest } from '../domain/job.ts'
 import { defineOperation } from '../wire/operation.ts'
 import { DELETED_SETS_ERRORS, DELETED_SETS_PARAMETERS, lockDeletedSets } from './deleted-sets.ts'
 import type { OperationParts } from './parts.ts'
 
-type Needs = Pick<OperationParts, 'catalogue' | 'queue' | 'log'>
+type Needs = Pick<OperationParts, 'catalogue' | 'queue' | 'receipts' | 'log'>
 
 /**
  * Ends the undelete window of deleted sets now, all or none of those named: nothing brings them back
@@ -31,17 +33,21 @@ export const PurgeDeletedBackup = defineOperation(
     }),
     errors: DELETED_SETS_ERRORS,
   },
-  async (request, { catalogue, queue, log }: Needs) => {
-    const { requestId, caller, now } = request
+  async (request, { catalogue, queue, receipts, log }: Needs) => {
+    const { requestId, caller: actor, now } = request
     const { ids, forecast } = await catalogue.transaction(async (tx) => {
       const { found, ids } = await lockDeletedSets(tx, request)
       const { id } = found.instance
       const forecast = await forecastDeletion(tx, id, ids)
       await endWindows(tx, id, ids, now)
+      const backupIds = ids.map(String)
+      const details = { step: 'asked', backupIds, ...predictedDetails(forecast) }
+      const receipt = { kind: 'purge', instanceId: id, at: now, requestId, actor, details } as const
+      await appendReceipt(tx, receipts, receipt)
       await queue.enqueue(tx, purgeRequest(id, requestId), now)
       return { ids, forecast }
     })
-    const { accessKeyId } = caller
+    const { accessKeyId } = actor
     log.info('purge asked for', { requestId, accessKeyId, backupIds: ids, ...forecast })
     return bytesOf(forecast)
   },

@@ -2,9 +2,12 @@ import { z } from 'zod'
 import type { HoldId } from '../base/ids.ts'
 import { releaseHold } from '../catalogue/holds.ts'
 import { lockInstance } from '../catalogue/instances.ts'
+import { appendReceipt } from '../catalogue/receipts.ts'
 import { defineOperation } from '../wire/operation.ts'
 import { text } from '../wire/parameters.ts'
 import type { OperationParts } from './parts.ts'
+
+type Needs = Pick<OperationParts, 'catalogue' | 'receipts' | 'log'>
 
 /** Ends one hold; the set may have others. */
 export const ReleaseBackupHold = defineOperation(
@@ -22,7 +25,7 @@ export const ReleaseBackupHold = defineOperation(
     response: z.object({ BackupId: z.string() }),
     errors: { 'InvalidDBInstanceName.NotFound': {}, 'InvalidHoldId.NotFound': {} },
   },
-  async (request, { catalogue, log }: Pick<OperationParts, 'catalogue' | 'log'>) => {
+  async (request, { catalogue, receipts, log }: Needs) => {
     const { parameters, caller, requestId, now, refuse } = request
     const holdId = parseHoldId(parameters.HoldId)
     const released = await catalogue.transaction(async (tx) => {
@@ -31,6 +34,14 @@ export const ReleaseBackupHold = defineOperation(
       const { id } = found.instance
       const hold = holdId === null ? null : await releaseHold(tx, id, holdId, now)
       if (!hold) throw refuse('InvalidHoldId.NotFound')
+      await appendReceipt(tx, receipts, {
+        kind: 'release-hold',
+        instanceId: id,
+        at: now,
+        requestId,
+        actor: caller,
+        details: { holdId: hold.id, backupId: String(hold.setId), reason: hold.reason },
+      })
       return hold
     })
     const { setId, reason } = released

@@ -1,8 +1,11 @@
 import { z } from 'zod'
 import { undeleteSets } from '../catalogue/deletions.ts'
+import { appendReceipt } from '../catalogue/receipts.ts'
 import { defineOperation } from '../wire/operation.ts'
 import { DELETED_SETS_ERRORS, DELETED_SETS_PARAMETERS, lockDeletedSets } from './deleted-sets.ts'
 import type { OperationParts } from './parts.ts'
+
+type Needs = Pick<OperationParts, 'catalogue' | 'receipts' | 'log'>
 
 /**
  * Brings deleted sets back whole while their undelete window lasts, all or none of those named: the
@@ -19,14 +22,18 @@ export const UndeleteBackup = defineOperation(
     response: z.object({}),
     errors: DELETED_SETS_ERRORS,
   },
-  async (request, { catalogue, log }: Pick<OperationParts, 'catalogue' | 'log'>) => {
-    const { requestId, caller, now } = request
+  async (request, { catalogue, receipts, log }: Needs) => {
+    const { requestId, caller: actor, now } = request
     const ids = await catalogue.transaction(async (tx) => {
       const named = await lockDeletedSets(tx, request)
-      await undeleteSets(tx, named.found.instance.id, named.ids, now)
+      const { id: instanceId } = named.found.instance
+      await undeleteSets(tx, instanceId, named.ids, now)
+      const details = { backupIds: named.ids.map(String) }
+      const receipt = { kind: 'undelete', instanceId, at: now, requestId, actor, details } as const
+      await appendReceipt(tx, receipts, receipt)
       return named.ids
     })
-    const { accessKeyId } = caller
+    const { accessKeyId } = actor
     log.info('sets undeleted', { requestId, accessKeyId, backupIds: ids })
     return {}
   },

@@ -93,6 +93,20 @@ test('the official SDK creates, backs up, lists, judges and reads every reply', 
   await service.succeed('clock', 'advance', '8d')
   assert.equal((await remove()).statusCode, 200)
   await assert.rejects(remove(), { code: 'InvalidBackupSetID.NotFound', statusCode: 404 })
+  const events = await client.describeEvents(new rds.DescribeEventsRequest({ regionId: 'local' }))
+  const items = events.body?.eventItems?.eventItems ?? []
+  const backup = items.find(({ eventName }) => eventName === 'CreateBackup')
+  assert.ok(typeof backup?.eventId === 'number' && typeof backup.callerUid === 'number')
+  assert.equal(backup.resourceName, id)
+  const refused = items.filter(({ eventPayload }) => /call-refused/.test(eventPayload ?? ''))
+  assert.deepEqual(
+    refused.map(({ eventName, eventReason }) => [eventName, eventReason]),
+    [
+      ['DeleteBackup', 'FROM_USER'],
+      ['DeleteBackup', 'FROM_USER'],
+    ],
+  )
+  assert.equal(events.body?.totalRecordCount, items.length)
 })
 
 test('the older SDK calls with GET and POST, and reads errors', async () => {

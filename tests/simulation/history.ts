@@ -19,6 +19,7 @@ import { verifyRepository } from '../../src/jobs/verify-repository.ts'
 import type { Repository } from '../../src/repository/repository.ts'
 import type { NewSet, SealedSet, StoredSet } from '../../src/series/series.ts'
 import type { Storage } from '../../src/storage/storage.ts'
+import { testChain } from '../../src/testing/receipt-parts.ts'
 
 /** The database that is backed up: files by path; a directory for each parent. */
 export type Files = ReadonlyMap<string, Uint8Array>
@@ -202,7 +203,8 @@ export class History {
     } as unknown as Run
     // A clock that has not come to the deletions decides nothing: only the reclaim is run.
     const clock = { now: () => 0 as Instant }
-    await purgeSets({}, run, { catalogue, repository, clock } as unknown as WorkerParts)
+    const parts = { catalogue, repository, clock, receipts: testChain() }
+    await purgeSets({}, run, parts as unknown as WorkerParts)
   }
 
   /** As a restore does: the set may be deleted, but its bytes stay until it is let go. */

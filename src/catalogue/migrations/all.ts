@@ -6,6 +6,7 @@ import { initialSchema } from './0001-initial.ts'
 import { attachedInstances } from './0002-attached-instances.ts'
 import { events } from './0003-events.ts'
 import { deletion } from './0004-deletion.ts'
+import { receipts } from './0005-receipts.ts'
 
 /** Forward only, in the order of their names. */
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
@@ -13,6 +14,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0002-attached-instances': attachedInstances,
   '0003-events': events,
   '0004-deletion': deletion,
+  '0005-receipts': receipts,
 }
 
 /** Brings the schema up to date under Kysely's migration lock; two services at once are safe. */

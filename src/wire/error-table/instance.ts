@@ -14,6 +14,12 @@ export const INSTANCE_ERRORS = {
     ['No instance has this ID.', '没有该 ID 的实例。'],
     ['List the instances with DescribeDBInstances.', '请通过 DescribeDBInstances 查询实例。'],
   ),
+  'InvalidRegion.NotFound': wireError(
+    404,
+    'Specified Region does not exist in the RDS',
+    ['This service is another region.', '本服务不属于该地域。'],
+    ['Take the region from DescribeRegions.', '请通过 DescribeRegions 查询地域。'],
+  ),
   ReadDBInstanceNotSupport: wireError(
     400,
     'The operation is not permitted due to type of the instance.',

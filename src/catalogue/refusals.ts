@@ -1,0 +1,62 @@
+import { sql } from 'kysely'
+import type { InstanceId } from '../base/ids.ts'
+import type { Actor } from '../domain/receipt.ts'
+import type { Transaction } from './database.ts'
+import { sqlOf } from './database.ts'
+import { recordEvent } from './events.ts'
+
+/** Refused calls that are recorded within a minute of real time; more are only in the log. */
+export const REFUSALS_PER_INSTANCE_MAX = 10
+export const REFUSALS_MAX = 100
+
+/** What someone names that is not ours need not be kept whole. */
+const NAME_CHARACTERS_MAX = 64
+
+/** A call that was refused, and why. */
+export interface Refusal {
+  readonly action: string
+  /** As it was asked for: perhaps no instance has this name. */
+  readonly instanceId: string
+  readonly code: string
+  /** The rule's number in docs/spec/deletion.md. */
+  readonly rule: string
+  readonly detail: string
+  readonly requestId: string
+  readonly actor: Actor
+}
+
+/**
+ * Records that a call was refused, as an event that nobody is notified of. False when as many as may
+ * be were recorded within the last minute. In a transaction of its own, since nothing was changed.
+ */
+export async function recordRefusal(tx: Transaction, refusal: Refusal): Promise<boolean> {
+  const instanceId = nameOf(refusal.instanceId)
+  if (!(await isRoom(tx, instanceId))) return false
+  // Two calls must not both take the last place. Under a flood hardly anyone gets as far as here.
+  await sql`select pg_advisory_xact_lock(hashtextextended('call-refused', 0))`.execute(sqlOf(tx))
+  if (!(await isRoom(tx, instanceId))) return false
+  const { action, code, rule, detail, requestId, actor } = refusal
+  const { user, accessKeyId, address } = actor
+  const asked = { action, code, rule, detail, requestId, user }
+  await recordEvent(tx, {
+    kind: 'call-refused',
+    instanceId,
+    details: { ...asked, accessKeyId: accessKeyId ?? '', address: address ?? '' },
+  })
+  return true
+}
+
+async function isRoom(tx: Transaction, instanceId: InstanceId): Promise<boolean> {
+  const { rows } = await sql<{ all: number; mine: number }>`
+    select count(*) as all, count(*) filter (where instance_id = ${instanceId}) as mine
+    from event where kind = 'call-refused'
+      and happened_at > clock_timestamp() - interval '1 minute'`.execute(sqlOf(tx))
+  const { all = 0, mine = 0 } = rows[0] ?? {}
+  return all < REFUSALS_MAX && mine < REFUSALS_PER_INSTANCE_MAX
+}
+
+/** The catalogue takes neither NUL nor half of a character. */
+function nameOf(asked: string): InstanceId {
+  const name = asked.slice(0, NAME_CHARACTERS_MAX).replaceAll('\0', '\ufffd').toWellFormed()
+  return name as InstanceId
+}

@@ -1,0 +1,85 @@
+import { type Instant, isoMilliseconds } from '../base/clock.ts'
+import type { Subject } from './deletion-rules.ts'
+import { RULES } from './deletion-rules.ts'
+import type { BackupPolicy } from './instance.ts'
+import type { ReceiptDetails } from './receipt.ts'
+import type { Cause, Finding, Verdict } from './verdict.ts'
+
+interface Judged {
+  readonly subject: Subject
+  readonly verdict: Verdict
+}
+
+interface Predicted {
+  readonly releasedBytes: number
+  readonly freedBytes: number
+  readonly exact: boolean
+}
+
+/**
+ * A removed instance may have thousands of sets, about which its rules find the same: that they are its
+ * own, and that nobody holds or reads them.
+ */
+const VERDICTS_MAX = 100
+
+/** What a receipt of a deletion says: which sets, why they could go, and what that will give back. */
+export function deletionDetails(
+  cause: Cause,
+  judged: readonly Judged[],
+  predicted: Predicted,
+  purgeAfter: Instant,
+): ReceiptDetails {
+  const [first] = judged
+  return {
+    cause,
+    backupIds: judged.map(({ subject }) => subject.id),
+    undeleteExpireTime: isoMilliseconds(purgeAfter),
+    ...predictedDetails(predicted),
+    // What is about the instance is the same for each of them.
+    verdict: evidenceOf(first?.verdict.findings.filter((finding) => !isOfSet(finding)) ?? []),
+    verdicts:
+      judged.length > VERDICTS_MAX
+        ? []
+        : judged.map(({ subject, verdict }) => ({
+            backupId: subject.id,
+            ...evidenceOf(verdict.findings.filter(isOfSet)),
+          })),
+  }
+}
+
+export function predictedDetails({ releasedBytes, freedBytes, exact }: Predicted): ReceiptDetails {
+  return {
+    predictedReleasedBytes: releasedBytes,
+    predictedFreedBytes: freedBytes,
+    bytesExact: exact,
+  }
+}
+
+function isOfSet({ rule }: Finding): boolean {
+  return RULES.some((row) => row.rule === rule && row.about === 'set')
+}
+
+/** `{"D11 set-old-enough": "retained 8 d, …"}`. */
+function evidenceOf(findings: readonly Finding[]): ReceiptDetails {
+  const named = findings.map(({ rule, evidence }) => {
+    const number = RULES.find((row) => row.rule === rule)?.number ?? ''
+    return [`${number} ${rule}`, evidence] as const
+  })
+  return Object.fromEntries(named)
+}
+
+/** A policy as receipts have it, by the names of the API. */
+export function policyDetails(policy: BackupPolicy): ReceiptDetails {
+  return {
+    BackupRetentionPeriod: policy.dataRetentionDays,
+    BackupLog: policy.log.enabled,
+    LogBackupRetentionPeriod: policy.log.retentionDays,
+    PreferredBackupTime: policy.preferredTime,
+    PreferredBackupPeriod: policy.preferredPeriod.join(','),
+    ReleasedKeepPolicy: policy.releasedKeepPolicy,
+    MaxRate: policy.maxRateKib,
+    RestoreWindowProtection: policy.restoreWindowProtection,
+    MinimumBackupSets: policy.minimumBackupSets,
+    AllowManualDelete: policy.allowManualDelete,
+  }
+}

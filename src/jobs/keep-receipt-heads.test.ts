@@ -1,0 +1,164 @@
+import assert from 'node:assert/strict'
+import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { after, before, beforeEach, test } from 'node:test'
+import type { InstanceId } from '../base/ids.ts'
+import type { Logger } from '../base/logger.ts'
+import { listEvents } from '../catalogue/events.ts'
+import { openTestCatalogue, type TestCatalogue } from '../testing/catalogue-server.ts'
+import { appendReceipts, tamper, testChain } from '../testing/receipt-parts.ts'
+import { until } from '../testing/service-process.ts'
+import { keepReceiptHeads } from './keep-receipt-heads.ts'
+import { type KeptHeads, readHeadsFile, writeHeadsFile } from './receipt-heads-file.ts'
+
+const chain = testChain()
+let opened: TestCatalogue
+let file: string
+const said: string[] = []
+const note = (message: string) => void said.push(message)
+const log: Logger = { info: note, warn: note, error: note, child: () => log }
+
+before(async () => {
+  opened = await openTestCatalogue('keep-heads')
+  file = join(opened.folder.root, 'receipt-heads.json')
+})
+after(() => opened[Symbol.asyncDispose]())
+beforeEach(async () => {
+  await tamper(opened.catalogue, 'truncate receipt, receipt_head, event, alarm')
+  await rm(file, { force: true })
+  said.length = 0
+})
+
+/** Runs the duty while `work` runs, and then its last look. */
+async function whileKeeping(work: () => Promise<void>): Promise<void> {
+  const stopping = new AbortController()
+  const needs = { catalogue: opened.catalogue, receipts: chain, receiptHeadsFile: file }
+  const running = keepReceiptHeads(needs, log, stopping.signal)
+  try {
+    await work()
+  } finally {
+    stopping.abort()
+    await running
+  }
+}
+
+async function kept(): Promise<KeptHeads | null> {
+  return readHeadsFile(file, chain)
+}
+
+async function keptNumber(instanceId: string): Promise<number | undefined> {
+  return (await kept())?.chains.get(instanceId as InstanceId)?.number
+}
+
+function append(instanceId: string, count: number): Promise<void> {
+  return appendReceipts(opened.catalogue, chain, instanceId, count)
+}
+
+async function told(): Promise<readonly (readonly [kind: string, instanceId: string | null])[]> {
+  const events = await opened.catalogue.transaction((tx) => listEvents(tx, 0))
+  return events.map(({ kind, instanceId }) => [kind, instanceId])
+}
+
+/** Cuts the chain of pgm-a off behind number 2, in the catalogue's own head too. */
+async function truncateA(): Promise<void> {
+  await tamper(opened.catalogue, `delete from receipt where instance_id = 'pgm-a' and n > 2`)
+  await tamper(
+    opened.catalogue,
+    `update receipt_head h set n = 2, hash = r.hash from receipt r
+       where h.instance_id = 'pgm-a' and r.instance_id = 'pgm-a' and r.n = 2`,
+  )
+}
+
+test('begins the file empty, and brings each head up to date while it runs', async () => {
+  await whileKeeping(async () => {
+    await until(async () => (await kept()) !== null, 'the file is begun')
+    assert.equal((await kept())?.chains.size, 0)
+    await append('pgm-a', 2)
+    await until(async () => (await keptNumber('pgm-a')) === 2, 'the head is kept')
+    await append('pgm-b', 1)
+    await append('pgm-a', 1)
+    await until(async () => (await keptNumber('pgm-a')) === 3, 'it moves on')
+    await until(async () => (await keptNumber('pgm-b')) === 1, 'the other too')
+  })
+  assert.deepEqual(await told(), [])
+  assert.deepEqual(said, ['file of receipt heads begun'])
+})
+
+test('looks once more when it is stopped, and goes on with the file afterwards', async () => {
+  await whileKeeping(() => append('pgm-a', 1))
+  assert.equal(await keptNumber('pgm-a'), 1)
+  const began = (await kept())?.began
+  await append('pgm-a', 1)
+  await whileKeeping(async () => {})
+  assert.equal(await keptNumber('pgm-a'), 2)
+  assert.equal((await kept())?.began, began)
+})
+
+test('never moves a head back: one that was cut off is told once, others go on', async () => {
+  await append('pgm-a', 4)
+  await append('pgm-b', 1)
+  await whileKeeping(async () => {})
+  await truncateA()
+  for (let starts = 0; starts < 2; starts += 1) {
+    await whileKeeping(async () => {
+      await until(async () => said.includes('receipts broken'), 'it is noticed')
+      await append('pgm-b', 1)
+    })
+    assert.equal(await keptNumber('pgm-a'), 4)
+    assert.equal(await keptNumber('pgm-b'), starts + 2)
+  }
+  assert.deepEqual(await told(), [['receipts-broken', 'pgm-a']])
+})
+
+test('notices a chain that was cut off while it runs as soon as another receipt follows', async () => {
+  await append('pgm-a', 4)
+  await whileKeeping(async () => {
+    await until(async () => (await keptNumber('pgm-a')) === 4, 'the head is kept')
+    await truncateA()
+    await append('pgm-a', 3)
+    await until(async () => (await told()).length > 0, 'it is told')
+  })
+  assert.equal(await keptNumber('pgm-a'), 4)
+  assert.deepEqual(await told(), [['receipts-broken', 'pgm-a']])
+})
+
+test('keeps a head whose chain has gone from the catalogue altogether', async () => {
+  await append('pgm-a', 1)
+  await whileKeeping(async () => {})
+  await tamper(opened.catalogue, 'truncate receipt, receipt_head')
+  await whileKeeping(async () => {})
+  assert.equal(await keptNumber('pgm-a'), 1)
+  assert.deepEqual(await told(), [['receipts-broken', 'pgm-a']])
+})
+
+test('leaves a file that somebody changed as it is, until it is moved away', async () => {
+  await append('pgm-a', 2)
+  await whileKeeping(async () => {})
+  const forged = (await readFile(file, 'utf8')).replace('"pgm-a",2', '"pgm-a",1')
+  await writeFile(file, forged)
+  await whileKeeping(async () => {
+    await append('pgm-a', 1)
+    await until(async () => (await told()).length > 0, 'it is told')
+    assert.equal(await readFile(file, 'utf8'), forged)
+    await rename(file, `${file}.away`)
+    await until(async () => (await keptNumber('pgm-a')) === 3, 'it is begun anew')
+  })
+  assert.deepEqual(await told(), [['receipts-broken', null]])
+  assert.ok(said.includes('file of receipt heads begun anew'))
+  await rm(`${file}.away`)
+})
+
+test('removes what a killed process left of a write, and goes on when writing fails', async () => {
+  await writeFile(`${file}.abcdefgh.draft`, 'half')
+  const missing = join(opened.folder.root, 'scratch', 'gone')
+  await whileKeeping(async () => {
+    await until(async () => (await kept()) !== null, 'the file is begun')
+  })
+  assert.deepEqual(
+    (await readdir(opened.folder.root)).filter((name) => name.endsWith('.draft')),
+    [],
+  )
+  await assert.rejects(writeHeadsFile(join(missing, 'x'), chain, (await kept()) as KeptHeads), {
+    kind: 'not-found',
+  })
+})

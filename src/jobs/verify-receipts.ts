@@ -1,0 +1,120 @@
+import { isoMilliseconds } from '../base/clock.ts'
+import { describeError, isFault } from '../base/fault.ts'
+import type { InstanceId } from '../base/ids.ts'
+import type { ReceiptChain } from '../base/receipt-chain.ts'
+import type { Catalogue, Transaction } from '../catalogue/database.ts'
+import { endAlarms, recordEvent } from '../catalogue/events.ts'
+import { listHeads, nextReceipts, type ReceiptPlace, readOneMoment } from '../catalogue/receipts.ts'
+import type { StoredReceipt } from '../domain/receipt.ts'
+import {
+  openReceiptAudit,
+  type ReceiptAudit,
+  type ReceiptFindings,
+  type ReceiptProblem,
+} from '../domain/receipt-audit.ts'
+import { type KeptHeads, readHeadsFile } from './receipt-heads-file.ts'
+
+/** What looking at the catalogue's chains of receipts has shown. */
+export interface ReceiptVerification extends ReceiptFindings {
+  /** The heads kept outside the catalogue that were compared; null: no such file could be used. */
+  readonly heads: { readonly chains: number; readonly began: string } | null
+}
+
+interface Needs {
+  readonly catalogue: Catalogue
+  readonly receipts: ReceiptChain
+  readonly receiptHeadsFile: string
+}
+
+/**
+ * Checks the chain of one instance, or of all (null), receipt by receipt, against the key, the
+ * catalogue's own heads, and those that are kept outside it. The file is read first: what is appended
+ * meanwhile only makes the chains longer.
+ */
+export async function verifyReceipts(
+  { catalogue, receipts, receiptHeadsFile: file }: Needs,
+  instanceId: InstanceId | null,
+  signal: AbortSignal,
+): Promise<ReceiptVerification> {
+  const outside = await readOutside(file, receipts)
+  const kept = typeof outside === 'string' ? null : outside
+  const audit = openReceiptAudit(receipts, headsOf(kept, instanceId))
+  if (typeof outside === 'string') audit.note(null, null, outside)
+  const count = await catalogue.transaction(async (tx) => {
+    await readOneMoment(tx)
+    await addReceipts(tx, audit, instanceId, signal)
+    return compareHeads(tx, audit, instanceId)
+  })
+  if (outside === null && count > 0) {
+    audit.note(null, null, `${file} is missing, where the heads are kept outside the catalogue`)
+  }
+  const heads = kept && { chains: kept.chains.size, began: isoMilliseconds(kept.began) }
+  return { heads, ...audit.end() }
+}
+
+/**
+ * Tells of what a verification found, every time; one of all chains that found nothing ends what was
+ * told before.
+ */
+export async function tellReceiptFindings(
+  catalogue: Catalogue,
+  { problems: [first], problemCount, chains, receipts }: ReceiptFindings,
+  instanceId: InstanceId | null,
+): Promise<void> {
+  await catalogue.transaction(async (tx) => {
+    if (first !== undefined) {
+      const details = { problem: describeProblem(first), count: problemCount }
+      const about = first.instanceId as InstanceId | null
+      await recordEvent(tx, { kind: 'receipts-broken', instanceId: about, details })
+    } else if (instanceId === null) {
+      const ended = { kind: 'receipts-broken-ended', instanceId: null } as const
+      await endAlarms(tx, 'receipts-broken', { ...ended, details: { chains, receipts } })
+    }
+  })
+}
+
+function describeProblem({ number, problem }: ReceiptProblem): string {
+  return number === null ? problem : `receipt ${number}: ${problem}`
+}
+
+/** The file; null when there is none; a text that says why it cannot be used. */
+async function readOutside(file: string, chain: ReceiptChain): Promise<KeptHeads | string | null> {
+  try {
+    return await readHeadsFile(file, chain)
+  } catch (error) {
+    if (isFault(error, 'corrupt', 'unfit')) return describeError(error)
+    throw error
+  }
+}
+
+function headsOf(kept: KeptHeads | null, instanceId: InstanceId | null): KeptHeads['chains'] {
+  const chains = [...(kept?.chains ?? [])]
+  return new Map(chains.filter(([id]) => instanceId === null || id === instanceId))
+}
+
+async function addReceipts(
+  tx: Transaction,
+  audit: ReceiptAudit,
+  instanceId: InstanceId | null,
+  signal: AbortSignal,
+): Promise<void> {
+  let after: ReceiptPlace | null = null
+  for (;;) {
+    signal.throwIfAborted()
+    const page: readonly StoredReceipt[] = await nextReceipts(tx, instanceId, after)
+    for (const receipt of page) audit.add(receipt)
+    after = page.at(-1) ?? null
+    if (after === null) return
+  }
+}
+
+/** How many heads the catalogue has. */
+async function compareHeads(
+  tx: Transaction,
+  audit: ReceiptAudit,
+  instanceId: InstanceId | null,
+): Promise<number> {
+  const heads = await listHeads(tx, instanceId)
+  audit.compareHeads(new Map(heads.map((head) => [head.instanceId, head])))
+  return heads.length
+}
