@@ -2,11 +2,13 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { sql } from 'kysely'
 import type { InstanceId } from '../base/ids.ts'
+import { SILENT } from '../base/logger.ts'
 import { genesisOf } from '../base/receipt-chain.ts'
 import { readBody } from '../domain/receipt.ts'
 import { openTestCatalogue, type TestCatalogue } from '../testing/catalogue-server.ts'
 import { appendReceipts, deletionOf, testChain } from '../testing/receipt-parts.ts'
-import { sqlOf } from './database.ts'
+import { copyCatalogue } from './copy-catalogue.ts'
+import { openCatalogue, sqlOf } from './database.ts'
 import { listEvents, recordEvent } from './events.ts'
 import {
   appendReceipt,
@@ -15,6 +17,7 @@ import {
   nextReceipts,
   readReceipts,
 } from './receipts.ts'
+import { openPool } from './sql/connection.ts'
 
 let opened: TestCatalogue
 const chain = testChain()
@@ -146,4 +149,24 @@ test('shows a head that is committed late, after others that began later', async
   assert.ok(seenIn(second).includes('pgm-late'))
   assert.ok(!seenIn(second).includes('pgm-long'), 'what changed long before is not looked at again')
   assert.deepEqual(seenIn(await look(second.seen)), [], 'nothing has changed since')
+})
+
+test('goes on in a catalogue that was copied to another server', async () => {
+  const { catalogue } = opened
+  await appendReceipts(catalogue, chain, 'pgm-copied', 2)
+  const to = { ...catalogue.connection, database: 'copied' }
+  const pool = openPool(catalogue.connection, () => {})
+  await pool.query('create database copied')
+  await pool.end()
+  await copyCatalogue(catalogue.connection, to, SILENT, new AbortController().signal)
+  await using copied = await openCatalogue(to, SILENT)
+  await appendReceipts(copied, chain, 'pgm-copied', 1)
+  const receipts = await copied.transaction((tx) =>
+    nextReceipts(tx, 'pgm-copied' as InstanceId, null),
+  )
+  const [, second, third] = receipts
+  assert.deepEqual(receipts.slice(0, 2), await chainOf('pgm-copied'))
+  assert.equal(third?.previous, second?.hash)
+  const { heads } = await copied.transaction((tx) => changedHeads(tx, NOTHING_SEEN))
+  assert.equal(heads.find(({ instanceId }) => instanceId === 'pgm-copied')?.number, 3)
 })
