@@ -2,11 +2,12 @@ import { rest } from '../base/clock.ts'
 import { describeError, Fault, invariant, isFault } from '../base/fault.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Sealer } from '../base/sealing.ts'
+import { NO_TLS } from '../base/tls-settings.ts'
 import type { Catalogue } from '../catalogue/database.ts'
 import { findInstance } from '../catalogue/instances.ts'
 import type { LocalServerRecord } from '../catalogue/local-servers.ts'
 import { localServersOf, localServersToRun, moveLocalServer } from '../catalogue/local-servers.ts'
-import { type Endpoint, type LocalEngine, type LocalServerPlan, NO_TLS } from '../engines/engine.ts'
+import type { Endpoint, LocalEngine, LocalServerPlan } from '../engines/engine.ts'
 
 type RunningServer = Awaited<ReturnType<LocalEngine['start']>>
 
