@@ -12,7 +12,8 @@ const RENEW_MS = 4_000
 
 /**
  * Runs `duty` whenever this process holds the lease of that name, again after it ends or fails, until
- * `signal` aborts. The duty's own signal aborts as soon as the lease cannot be renewed.
+ * `signal` aborts. The duty's own signal aborts as soon as the lease cannot be renewed. `elsewhere` is
+ * called, about once a second, while another process holds it.
  */
 export async function runUnderLease(
   catalogue: Catalogue,
@@ -20,12 +21,15 @@ export async function runUnderLease(
   log: Logger,
   duty: (signal: AbortSignal) => Promise<void>,
   signal: AbortSignal,
+  elsewhere: () => Promise<void> = async () => {},
 ): Promise<void> {
   const holder = randomName(16)
   while (!signal.aborted) {
     try {
       if (await acquire(catalogue, name, holder)) {
         await holdWhile(catalogue, name, holder, duty, signal)
+      } else {
+        await elsewhere()
       }
     } catch (error) {
       if (!signal.aborted) log.warn('duty interrupted', { duty: name, error: describeError(error) })

@@ -16,8 +16,11 @@ import { connectionOptions } from './sql/connection.ts'
 export interface Queue extends AsyncDisposable {
   /** Writes the job's row and sends its ID, both in `tx`. */
   enqueue(tx: Transaction, request: JobRequest, now: Instant): Promise<JobId>
-  /** Runs `handle` for jobs of these kinds; a rejection sends the job round again. */
-  consume(kinds: readonly JobKind[], handle: Handler): Promise<void>
+  /**
+   * Runs `handle` for jobs of these kinds; a rejection sends the job round again. Disposing what it
+   * gives takes no more of them, and waits for those that run.
+   */
+  consume(kinds: readonly JobKind[], handle: Handler): Promise<AsyncDisposable>
   /** Stops taking jobs; waits `graceMs` for those that run. */
   drain(graceMs: number): Promise<void>
   /** Sends jobs again that have not ended and that the queue no longer carries. */
@@ -73,12 +76,21 @@ const QUEUE_OPTIONS = {
  */
 const JOB_SECONDS_MAX = 20 * 24 * 3600
 
-/** Connects on its own (LISTEN needs that) and makes the queues. */
-export async function openQueue(catalogue: Catalogue, log: Logger): Promise<Queue> {
+/**
+ * Connects on its own (LISTEN needs that) and makes the queues. `working`: whether this process takes
+ * jobs and sees to those of dead workers; one that only asks for jobs needs less.
+ */
+export async function openQueue(
+  catalogue: Catalogue,
+  log: Logger,
+  working: boolean,
+): Promise<Queue> {
   const boss = new PgBoss({
     ...(connectionOptions(catalogue.connection) as { host: string; port: number }),
-    max: 6,
-    useListenNotify: true,
+    max: working ? 6 : 2,
+    useListenNotify: working,
+    supervise: working,
+    schedule: false,
     monitorIntervalSeconds: 1,
     superviseIntervalSeconds: 2,
     queueCacheIntervalSeconds: 1,
@@ -98,6 +110,11 @@ export async function openQueue(catalogue: Catalogue, log: Logger): Promise<Queu
     },
     consume: async (kinds, handle) => {
       for (const kind of kinds) await consumeKind(boss, kind, handle)
+      return {
+        [Symbol.asyncDispose]: async () => {
+          await Promise.all(kinds.map((kind) => boss.offWork(kind, { wait: true })))
+        },
+      }
     },
     drain: async (graceMs) => {
       for (const kind of KINDS) await boss.offWork(kind, { wait: false })

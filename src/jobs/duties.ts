@@ -10,6 +10,7 @@ import { runUnderLease } from '../catalogue/leases.ts'
 import { instancesDueForReclaim } from '../catalogue/reclaim.ts'
 import { purgeRequest } from '../domain/job.ts'
 import type { WorkerParts } from './job.ts'
+import { runLocalServers } from './run-local-servers.ts'
 import { watchInstances } from './watch-instances.ts'
 
 const TICK_MS = 2_000
@@ -21,9 +22,16 @@ export async function runDuties(
   log: Logger,
   signal: AbortSignal,
 ): Promise<void> {
-  const { catalogue, localServers } = parts
+  const { catalogue } = parts
   await Promise.all([
-    runUnderLease(catalogue, 'run-local-servers', log, localServers.supervise, signal),
+    runUnderLease(
+      catalogue,
+      'run-local-servers',
+      log,
+      (held) => runLocalServers(parts, log, held),
+      signal,
+      () => parts.localServers.release(),
+    ),
     runUnderLease(
       catalogue,
       'watch-instances',

@@ -63,7 +63,7 @@ export class PlainPostgres implements AsyncDisposable {
     ready = 'false',
   ): Promise<PlainPostgres> {
     const { postgres } = await locateBinaries(version, host.user, join(host.root, 'programs'))
-    const port = await freePort()
+    const port = Number(settings['port'] ?? (await freePort()))
     const own = { listen_addresses: '127.0.0.1', port: String(port), ...settings }
     const options = Object.entries(own).flatMap(([name, value]) => ['-c', `${name}=${value}`])
     const log = openSync(`${directory}.log`, 'a')
