@@ -42,9 +42,14 @@ export class CatalogueDatabase implements AsyncDisposable {
   }
 
   /** Makes an empty database, which the role owns. */
-  async create(name: string): Promise<void> {
+  create(name: string): Promise<string> {
+    return this.asOwner(`create database ${name} owner ${ROLE}`)
+  }
+
+  /** The one value of the last of these statements, asked by the server's superuser. */
+  asOwner(...statements: readonly string[]): Promise<string> {
     invariant(this.#server, 'the server runs')
-    await this.#server.ask(`create database ${name} owner ${ROLE}`)
+    return this.#server.ask(...statements)
   }
 
   url(name = DATABASE): string {
@@ -63,8 +68,8 @@ export class CatalogueDatabase implements AsyncDisposable {
     this.#server = null
   }
 
-  async start(): Promise<void> {
-    const settings = { ...SETTINGS, port: String(this.#port) }
+  async start(changed: Readonly<Record<string, string>> = {}): Promise<void> {
+    const settings = { ...SETTINGS, port: String(this.#port), ...changed }
     this.#server = await PlainPostgres.start(this.host, this.#directory, MAJOR, settings)
   }
 
