@@ -237,7 +237,12 @@ export async function openSharedPlace(
     socketRoot,
     scratch: scratch.path,
     holdInstances: () => tryFileLock(folder.instancesLock),
-    started: async () => start[Symbol.asyncDispose](),
+    started: async () => {
+      // Not before: a start that is refused leaves the folder as it was.
+      const told = 'HOLDFAST_DATABASE_URL says where.\n'
+      await writeFile(folder.catalogueElsewhere, told, { mode: 0o600 })
+      await start[Symbol.asyncDispose]()
+    },
     failed: scratch.lost.then(() => 'the lock on its scratch folder was lost'),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   }
@@ -251,9 +256,6 @@ async function prepareShared(folder: DataFolder, socketRoot: string, log: Logger
       unused,
     })
   }
-  await writeFile(folder.catalogueElsewhere, 'HOLDFAST_DATABASE_URL says where.\n', {
-    mode: 0o600,
-  })
   return await claimScratch(folder, socketRoot)
 }
 

@@ -115,15 +115,16 @@ export async function openServiceCluster(
   return { database, apis, workers, folder, [Symbol.asyncDispose]: () => resources.disposeAsync() }
 }
 
-/** One process of a cluster, not started. `changed` goes into its environment. */
+/** One process of a cluster, not started. `changed` goes into its environment, `switches` to `serve`. */
 export async function processOn(
   database: CatalogueDatabase,
   folder: string,
   role: 'all' | 'api' | 'worker',
   name: string,
   changed: Readonly<Record<string, string>> = {},
+  switches: readonly string[] = [],
 ): Promise<ServiceProcess> {
   const health = role === 'worker' && { HOLDFAST_METRICS_LISTEN: `127.0.0.1:${await freePort()}` }
   const shared = { HOLDFAST_DATABASE_URL: database.url(), ...health, ...changed }
-  return ServiceProcess.inFolder(folder, name, shared, ['--role', role])
+  return ServiceProcess.inFolder(folder, name, shared, ['--role', role, ...switches])
 }
