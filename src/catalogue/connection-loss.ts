@@ -1,4 +1,7 @@
-import { systemCode } from '../base/fault.ts'
+import { isFault, systemCode } from '../base/fault.ts'
+
+/** How often one and the same user of the connection says that there is none. */
+export const LOSS_LOGGED_MS = 10_000
 
 /**
  * Codes of PostgreSQL (manual, "PostgreSQL Error Codes") that say more about the server than about the
@@ -14,6 +17,7 @@ const WORDS =
 
 /** Whether a statement failed because there is no connection to the catalogue's server, or was none. */
 export function isConnectionLoss(error: unknown): boolean {
+  if (isFault(error)) return isConnectionLoss(error.cause)
   const code = systemCode(error)
   if (code !== null && (SQL_STATE.test(code) || NETWORK.test(code))) return true
   if (error instanceof AggregateError) return error.errors.some(isConnectionLoss)

@@ -3,6 +3,8 @@ import { pause, rest } from '../base/clock.ts'
 import { describeError, Fault } from '../base/fault.ts'
 import { randomName } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
+import { createSeldom } from '../base/seldom.ts'
+import { isConnectionLoss, LOSS_LOGGED_MS } from './connection-loss.ts'
 import type { Catalogue } from './database.ts'
 import { sqlOf } from './database.ts'
 
@@ -24,6 +26,7 @@ export async function runUnderLease(
   elsewhere: () => Promise<void> = async () => {},
 ): Promise<void> {
   const holder = randomName(16)
+  const seldom = createSeldom(LOSS_LOGGED_MS)
   while (!signal.aborted) {
     try {
       if (await acquire(catalogue, name, holder)) {
@@ -32,7 +35,10 @@ export async function runUnderLease(
         await elsewhere()
       }
     } catch (error) {
-      if (!signal.aborted) log.warn('duty interrupted', { duty: name, error: describeError(error) })
+      const passedOver = isConnectionLoss(error) ? seldom() : 0
+      if (!signal.aborted && passedOver !== null) {
+        log.warn('duty interrupted', { duty: name, error: describeError(error), passedOver })
+      }
     }
     await rest(1_000, signal)
   }

@@ -3,7 +3,9 @@ import { fromKysely, PgBoss } from 'pg-boss'
 import type { Instant } from '../base/clock.ts'
 import type { JobId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
+import { createSeldom } from '../base/seldom.ts'
 import type { JobKind, JobRequest } from '../domain/job.ts'
+import { isConnectionLoss, LOSS_LOGGED_MS } from './connection-loss.ts'
 import type { Catalogue, Transaction } from './database.ts'
 import { sqlOf } from './database.ts'
 import { insertJob, openJobs } from './jobs.ts'
@@ -95,7 +97,12 @@ export async function openQueue(
     superviseIntervalSeconds: 2,
     queueCacheIntervalSeconds: 1,
   })
-  boss.on('error', (error) => log.warn('job queue error', { error: error.message }))
+  const seldom = createSeldom(LOSS_LOGGED_MS)
+  boss.on('error', (error) => {
+    // While there is no connection each of its workers says so, twice a second.
+    const passedOver = isConnectionLoss(error) ? seldom() : 0
+    if (passedOver !== null) log.warn('job queue error', { error: error.message, passedOver })
+  })
   await boss.start()
   for (const kind of KINDS) await boss.createQueue(kind, QUEUE_OPTIONS)
   await catalogue.transaction(async (tx) => {
