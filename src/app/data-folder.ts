@@ -1,9 +1,9 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { chmod, mkdir, readdir, realpath, stat } from 'node:fs/promises'
+import { chmod, mkdir, readdir, readFile, realpath, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pause } from '../base/clock.ts'
-import { describeError, Fault, fileFault } from '../base/fault.ts'
+import { Fault, fileFault } from '../base/fault.ts'
+import { type FileLock, tryFileLock } from '../base/file-lock.ts'
+import { randomName } from '../base/ids.ts'
 
 /** The paths of a data folder. */
 export interface DataFolder {
@@ -15,9 +15,20 @@ export interface DataFolder {
   readonly running: string
   /** Heads of the chains of receipts, kept outside the catalogue. */
   readonly receiptHeads: string
+  /** Says that the catalogue is elsewhere; there while it is. */
+  readonly catalogueElsewhere: string
   readonly instances: string
+  /** Held by the process that runs the servers below `instances`. */
+  readonly instancesLock: string
   readonly scratch: string
   readonly binaries: string
+}
+
+const ELSEWHERE = 'catalogue.elsewhere'
+
+/** Where a process that uses the data folder keeps the heads of receipts. */
+export function headsIn(root: string): string {
+  return join(root, 'receipt-heads.json')
 }
 
 /** What a data folder holds; the first start may have been killed before the catalogue was whole. */
@@ -55,6 +66,17 @@ export async function isDataFolder(root: string): Promise<boolean> {
   return false
 }
 
+/** A folder whose catalogue is elsewhere would begin anew, beside what it has made. */
+export async function requireOwnCatalogue(root: string): Promise<void> {
+  const file = join(root, ELSEWHERE)
+  if ((await stat(file).catch(() => null)) === null) return
+  throw new Fault('unfit', `the catalogue of ${root} is not in it, but in a PostgreSQL elsewhere`, {
+    hint:
+      'set HOLDFAST_DATABASE_URL as it was; or, to begin anew with a catalogue of its own, remove ' +
+      file,
+  })
+}
+
 async function openParts(root: string, mode: number): Promise<DataFolder> {
   const instances = join(root, 'instances')
   if ((await mkdir(instances, { recursive: true, mode })) !== undefined)
@@ -70,34 +92,28 @@ async function openParts(root: string, mode: number): Promise<DataFolder> {
     cataloguePassword: join(root, 'catalogue-password'),
     accessKey: join(root, 'access-key.json'),
     running: join(root, 'running.json'),
-    receiptHeads: join(root, 'receipt-heads.json'),
+    receiptHeads: headsIn(root),
+    catalogueElsewhere: join(root, ELSEWHERE),
     instances,
+    instancesLock: join(root, 'instances.lock'),
     scratch,
     binaries: join(root, 'binaries'),
   }
 }
 
-/** A lock on the data folder; disposing gives it back. */
-export interface FolderLock extends AsyncDisposable {
-  /** Resolves when the lock is gone though nobody gave it back. */
-  readonly lost: Promise<void>
-}
-
 /** A killed process's lock is gone a moment after the process. */
 const LOCK_TRIES_MAX = 10
 const LOCK_PAUSE_MS = 100
-const LOCKED = 75
 
-/**
- * Holds the folder against other processes, in other containers too: a `flock` on a file in it, held
- * by a child that ends with its standard input, that is with this process, however it ends. So there
- * is no stale lock.
- */
-export async function lockDataFolder(folder: DataFolder): Promise<FolderLock> {
-  for (let tries = 1; ; tries += 1) {
-    const lock = await tryLock(join(folder.root, 'lock'))
+/** Holds the folder against other processes; waits for at most `tries` tenths of a second. */
+export async function lockDataFolder(
+  folder: DataFolder,
+  tries = LOCK_TRIES_MAX,
+): Promise<FileLock> {
+  for (let count = 1; ; count += 1) {
+    const lock = await tryFileLock(join(folder.root, 'lock'))
     if (lock) return lock
-    if (tries === LOCK_TRIES_MAX) break
+    if (count >= tries) break
     await pause(LOCK_PAUSE_MS)
   }
   throw new Fault('exists', `another process serves the data folder ${folder.root}`, {
@@ -105,35 +121,56 @@ export async function lockDataFolder(folder: DataFolder): Promise<FolderLock> {
   })
 }
 
-async function tryLock(file: string): Promise<FolderLock | null> {
-  const words = ['--nonblock', '--conflict-exit-code', String(LOCKED), file]
-  const child = spawn('flock', [...words, 'sh', '-c', 'echo held; exec cat'], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-    env: { PATH: '/usr/bin:/bin' },
-    // A session of its own: Ctrl-C must not take the lock before its holder has stopped.
-    detached: true,
-  })
-  const exited = new Promise<number | null>((resolve, reject) => {
-    child.once('error', reject)
-    child.once('exit', resolve)
-  })
-  const held = once(child.stdout, 'data').then(() => 'held' as const)
-  try {
-    const answer = await Promise.race([held, exited])
-    if (answer === LOCKED) return null
-    if (answer !== 'held') throw new Error(`flock ended with ${answer}`)
-  } catch (error) {
-    throw new Fault('unfit', `the data folder cannot be locked: ${describeError(error)}`, {
-      hint: 'the program flock is needed, of the package util-linux',
-    })
+/** Removes what lies in the scratch folder: it is of no use to anyone. The caller is alone with it. */
+export async function emptyScratch(folder: DataFolder): Promise<void> {
+  for (const name of await readdir(folder.scratch)) {
+    await rm(join(folder.scratch, name), { recursive: true })
   }
-  let given = false
+}
+
+/** Where one of several processes keeps what it needs for a while; disposing removes it. */
+export interface OwnScratch extends AsyncDisposable {
+  readonly path: string
+  /** Resolves when others may take this process for dead. */
+  readonly lost: Promise<void>
+}
+
+/** Names the folder for sockets that goes with a scratch folder. */
+const SOCKETS = 'sockets'
+
+/**
+ * A folder of this process's own in the scratch folder, which says by a lock beside it that the
+ * process lives; with what dead ones left removed. The caller holds the lock on the data folder.
+ */
+export async function claimScratch(folder: DataFolder, socketRoot: string): Promise<OwnScratch> {
+  await removeDead(folder.scratch)
+  const path = join(folder.scratch, randomName(12))
+  const lock = await tryFileLock(`${path}.lock`)
+  if (lock === null) throw new Error("a new name in the scratch folder is nobody else's")
+  await mkdir(path, { mode: 0o700 })
+  await writeFile(join(path, SOCKETS), socketRoot)
   return {
-    lost: exited.then(() => (given ? new Promise<void>(() => {}) : undefined)),
+    path,
+    lost: lock.lost,
     [Symbol.asyncDispose]: async () => {
-      given = true
-      child.stdin.end()
-      await exited
+      await rm(path, { recursive: true, force: true })
+      await rm(`${path}.lock`, { force: true })
+      await lock[Symbol.asyncDispose]()
     },
+  }
+}
+
+async function removeDead(scratch: string): Promise<void> {
+  const names = await readdir(scratch)
+  const living = new Set<string>()
+  for (const file of names.filter((name) => name.endsWith('.lock'))) {
+    const lock = await tryFileLock(join(scratch, file))
+    if (lock === null) living.add(file).add(file.slice(0, -'.lock'.length))
+    await lock?.[Symbol.asyncDispose]()
+  }
+  for (const name of names.filter((one) => !living.has(one))) {
+    const sockets = await readFile(join(scratch, name, SOCKETS), 'utf8').catch(() => null)
+    if (sockets !== null) await rm(sockets, { recursive: true, force: true })
+    await rm(join(scratch, name), { recursive: true, force: true })
   }
 }

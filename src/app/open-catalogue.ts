@@ -1,17 +1,23 @@
-import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { isLoopback } from '../base/address.ts'
+import { SECOND_MS } from '../base/clock.ts'
 import { replaceFile } from '../base/durable-file.ts'
-import { Fault, systemCode } from '../base/fault.ts'
+import { Fault, fileFault, systemCode } from '../base/fault.ts'
+import { type FileLock, tryFileLock } from '../base/file-lock.ts'
 import type { Logger } from '../base/logger.ts'
-import { createReceiptChain, type ReceiptChain } from '../base/receipt-chain.ts'
-import { createSealer, type Sealer } from '../base/sealing.ts'
 import { Secret } from '../base/secret.ts'
 import { copyCatalogue } from '../catalogue/copy-catalogue.ts'
 import type { Catalogue, Connection } from '../catalogue/database.ts'
 import { openCatalogue } from '../catalogue/database.ts'
-import { readKeyCheck, recordKeyCheck } from '../catalogue/settings.ts'
-import { readPassword, readSealingKey } from '../config/secrets.ts'
+import {
+  beginSharedStart,
+  type ExternalConnection,
+  type SharedStart,
+} from '../catalogue/external.ts'
+import type { DatabaseUrl } from '../config/database-url.ts'
+import { readPassword } from '../config/secrets.ts'
 import { locateBinaries } from '../servers/binaries.ts'
 import type { MajorUpgrade } from '../servers/major-upgrade.ts'
 import { upgradePostgresData } from '../servers/major-upgrade.ts'
@@ -19,7 +25,14 @@ import type { PostgresDataPlan } from '../servers/postgres-data.ts'
 import { createPostgresData } from '../servers/postgres-data.ts'
 import { startPostgres } from '../servers/postgres-server.ts'
 import type { ServerUser } from '../servers/server-user.ts'
-import type { DataFolder } from './data-folder.ts'
+import {
+  claimScratch,
+  type DataFolder,
+  emptyScratch,
+  isDataFolder,
+  lockDataFolder,
+  requireOwnCatalogue,
+} from './data-folder.ts'
 
 /** The major of the embedded PostgreSQL that a catalogue is brought to. */
 export const CATALOGUE_MAJOR = 18
@@ -80,29 +93,6 @@ export async function startCatalogue(
   }
 }
 
-/** What is done with the key file of a catalogue. */
-export interface Keys {
-  readonly sealer: Sealer
-  readonly receipts: ReceiptChain
-}
-
-/**
- * Opens the key file that belongs to this catalogue; another one is a Fault `denied`. A missing one is
- * made where `make` says so, and only while nothing was sealed.
- */
-export async function openKeys(
-  keyFile: string,
-  catalogue: Catalogue,
-  make: boolean,
-): Promise<Keys> {
-  const check = await catalogue.transaction(readKeyCheck)
-  const key = await readSealingKey(keyFile, make && check === null)
-  const sealer = createSealer(key)
-  if (check) sealer.open(check)
-  else await catalogue.transaction((tx) => recordKeyCheck(tx, sealer.seal(new Secret('holdfast'))))
-  return { sealer, receipts: createReceiptChain(key) }
-}
-
 function upgradeOf(
   folder: DataFolder,
   plan: PostgresDataPlan,
@@ -151,8 +141,7 @@ async function renewSocketRoot(folder: DataFolder): Promise<string> {
   const old = await readRunning(folder)
   await rm(folder.running, { force: true })
   if (old) await rm(old.socketRoot, { recursive: true, force: true })
-  const socketRoot = await mkdtemp(join(tmpdir(), 'holdfast-'))
-  await chmod(socketRoot, 0o711)
+  const socketRoot = await makeSocketRoot()
   const running: Running = { socketRoot }
   await replaceFile(folder.running, JSON.stringify(running), 0o600, null)
   return socketRoot
@@ -165,4 +154,162 @@ async function readRunning(folder: DataFolder): Promise<Running | null> {
     if (systemCode(error) === 'ENOENT') return null
     throw error
   }
+}
+
+async function makeSocketRoot(): Promise<string> {
+  const socketRoot = await mkdtemp(join(tmpdir(), 'holdfast-'))
+  await chmod(socketRoot, 0o711)
+  return socketRoot
+}
+
+/** A catalogue that a process has for itself or shares, and what of this host goes with it. */
+export interface Place extends AsyncDisposable {
+  readonly catalogue: Catalogue
+  /** Whether no other process serves this catalogue: whoever held its leases is dead. */
+  readonly alone: boolean
+  readonly socketRoot: string
+  readonly scratch: string
+  /** Whether this process may run the servers of the data folder's instances; null: another one does. */
+  readonly holdInstances: () => Promise<FileLock | null>
+  /** Lets other processes start: what is made once, at the first start, has been made. */
+  readonly started: () => Promise<void>
+  /** Resolves, with the reason, when the process cannot go on. */
+  readonly failed: Promise<string>
+}
+
+/** The catalogue in the data folder, under the folder's lock. */
+export async function openOwnPlace(
+  folder: DataFolder,
+  user: ServerUser | null,
+  log: Logger,
+  signal: AbortSignal,
+  major: number,
+): Promise<Place> {
+  await requireOwnCatalogue(folder.root)
+  await using stack = new AsyncDisposableStack()
+  const lock = stack.use(await lockDataFolder(folder))
+  await emptyScratch(folder)
+  const embedded = stack.use(await startCatalogue(folder, user, log, signal, major))
+  const resources = stack.move()
+  return {
+    catalogue: embedded.catalogue,
+    alone: true,
+    socketRoot: embedded.socketRoot,
+    scratch: folder.scratch,
+    // Whoever holds the folder holds what is in it.
+    holdInstances: async () => ({
+      lost: new Promise<void>(() => {}),
+      [Symbol.asyncDispose]: async () => {},
+    }),
+    started: async () => {},
+    failed: Promise.race([
+      embedded.exited.then((logTail) => `the catalogue's server ended: ${logTail}`),
+      lock.lost.then(() => 'the lock on the data folder was lost'),
+    ]),
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  }
+}
+
+/** Other processes may be preparing the same folder: each takes a moment. */
+const PREPARING_TRIES_MAX = 300
+
+/**
+ * A catalogue that several processes share. Until `started` no other process gets this far, with
+ * whatever data folder; the data folder is locked only while it is prepared.
+ */
+export async function openSharedPlace(
+  folder: DataFolder,
+  url: DatabaseUrl,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<Place> {
+  await using stack = new AsyncDisposableStack()
+  const start = stack.use(await beginSharedStart(await readConnection(url), log, signal))
+  warnOfPlainText(start.connection, log)
+  const catalogue = stack.use(await openCatalogue(start.connection, log))
+  const socketRoot = await makeSocketRoot()
+  stack.defer(() => rm(socketRoot, { recursive: true, force: true }))
+  const scratch = stack.use(await prepareShared(folder, socketRoot, log))
+  const resources = stack.move()
+  return {
+    catalogue,
+    alone: false,
+    socketRoot,
+    scratch: scratch.path,
+    holdInstances: () => tryFileLock(folder.instancesLock),
+    started: async () => {
+      // Not before: a start that is refused leaves the folder as it was.
+      const told = 'HOLDFAST_DATABASE_URL says where.\n'
+      await writeFile(folder.catalogueElsewhere, told, { mode: 0o600 })
+      await start[Symbol.asyncDispose]()
+    },
+    failed: scratch.lost.then(() => 'the lock on its scratch folder was lost'),
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  }
+}
+
+async function prepareShared(folder: DataFolder, socketRoot: string, log: Logger) {
+  await using _lock = await lockDataFolder(folder, PREPARING_TRIES_MAX)
+  if (await isDataFolder(folder.root)) {
+    const unused = folder.catalogue
+    log.warn('the catalogue in the data folder is not used: HOLDFAST_DATABASE_URL is set', {
+      unused,
+    })
+  }
+  return await claimScratch(folder, socketRoot)
+}
+
+/** For operator commands: held while the rest is opened. A catalogue is not made by them. */
+export async function joinShared(
+  url: DatabaseUrl,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<{ readonly catalogue: Catalogue; readonly start: SharedStart }> {
+  await using stack = new AsyncDisposableStack()
+  const start = stack.use(await beginSharedStart(await readConnection(url), log, signal))
+  if (!start.made) {
+    throw new Fault('not-found', 'no service was ever started with this HOLDFAST_DATABASE_URL', {
+      hint: 'set it to the one that the service uses',
+    })
+  }
+  const catalogue = await openCatalogue(start.connection, log)
+  stack.move()
+  return { catalogue, start }
+}
+
+async function readConnection(url: DatabaseUrl): Promise<ExternalConnection> {
+  const { host, port, database, user, password, options } = url
+  const { tlsMode: mode, rootCertificateFile, client, connectTimeoutSeconds } = url
+  return {
+    ...{ host, port, database, user, password },
+    external: {
+      tls: {
+        mode,
+        rootCertificate: rootCertificateFile && (await readPem(rootCertificateFile)),
+        client: client && {
+          certificate: await readPem(client.certificateFile),
+          key: new Secret(await readPem(client.keyFile)),
+        },
+      },
+      options,
+      connectTimeoutMs: connectTimeoutSeconds * SECOND_MS,
+    },
+  }
+}
+
+async function readPem(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8')
+  } catch (error) {
+    throw fileFault(error, `a certificate or key of HOLDFAST_DATABASE_URL`)
+  }
+}
+
+/** On the way lie the sealed passwords and what clients are answered. */
+function warnOfPlainText({ host, external }: ExternalConnection, log: Logger): void {
+  if (host.startsWith('/') || isLoopback(host) || external.tls.mode.startsWith('verify')) return
+  const advice = 'use sslmode=verify-full in HOLDFAST_DATABASE_URL'
+  const problem =
+    external.tls.mode === 'disable' ? 'is reached in plain text' : 'does not prove who it is'
+  log.warn(`the catalogue's server ${problem}`, { host, advice })
 }

@@ -12,7 +12,6 @@ import { openRepository } from '../repository/open-repository.ts'
 import type { Repository } from '../repository/repository.ts'
 import { openFileStorage } from '../storage/file-storage.ts'
 import type { Storage } from '../storage/storage.ts'
-import type { DataFolder } from './data-folder.ts'
 
 export interface Stores extends AsyncDisposable {
   readonly storage: Storage
@@ -25,19 +24,20 @@ const CODEC_THREADS_MAX = 4
 /** Opens the storage and the repository in it, making both at the first start. */
 export async function openStores(
   config: Config,
-  folder: DataFolder,
+  scratchDirectory: string,
   catalogue: Catalogue,
   log: Logger,
   signal: AbortSignal,
 ): Promise<Stores> {
   await using stack = new AsyncDisposableStack()
   const storage = stack.use(await openFileStorage(config.storageDirectory))
-  await ensureRepository(storage, catalogue, signal)
+  const setting = config.database === null ? 'HOLDFAST_DATA' : 'HOLDFAST_DATABASE_URL'
+  await ensureRepository(storage, catalogue, setting, signal)
   const threads = Math.min(CODEC_THREADS_MAX, availableParallelism())
   const codec = stack.use(openCodecPool({ threads, slots: 2 * threads }))
   const repository = stack.use(
     await openRepository(storage, createLedger(catalogue), codec, {
-      scratchDirectory: folder.scratch,
+      scratchDirectory,
       log,
     }),
   )
@@ -49,11 +49,12 @@ export async function openStores(
  * Sees that the storage holds the repository that this catalogue is tied to. It is made at the first
  * start only, in a storage that holds nothing: a catalogue that does not know what is there would
  * give names out a second time. Its ID is recorded before it is written, so a killed first start
- * goes on.
+ * goes on. `setting` says where the catalogue is.
  */
 async function ensureRepository(
   storage: Storage,
   catalogue: Catalogue,
+  setting: string,
   signal: AbortSignal,
 ): Promise<void> {
   const { known, made } = await catalogue.transaction(async (tx) => ({
@@ -64,8 +65,8 @@ async function ensureRepository(
   const id = known ?? randomUUID()
   for await (const { name } of storage.list('', signal)) {
     if (known !== null && name === HEADER_OBJECT) break
-    throw new Fault('unfit', `the storage is not empty, and this data folder did not make it`, {
-      hint: 'set HOLDFAST_STORAGE to an empty folder, or HOLDFAST_DATA to the folder it belongs to',
+    throw new Fault('unfit', `the storage is not empty, and the catalogue does not know it`, {
+      hint: `set HOLDFAST_STORAGE to an empty folder, or ${setting} to what it belongs to`,
     })
   }
   await catalogue.transaction((tx) => recordRepositoryId(tx, id))

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { Fault, isFault } from '../base/fault.ts'
 import type { BackupSetId, InstanceId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
@@ -9,6 +10,7 @@ import { localServersOf } from '../catalogue/local-servers.ts'
 import { readReceipts } from '../catalogue/receipts.ts'
 import { advanceClock } from '../catalogue/settings.ts'
 import type { Config } from '../config/config.ts'
+import type { DatabaseUrl } from '../config/database-url.ts'
 import type { StoredReceipt } from '../domain/receipt.ts'
 import { createPostgresEngine } from '../engines/postgres/postgres-engine.ts'
 import { tellFindings, tellingDamage } from '../jobs/damage.ts'
@@ -21,8 +23,15 @@ import { verifyRepository } from '../jobs/verify-repository.ts'
 import { resolveServerAccounts } from '../servers/accounts.ts'
 import type { ServerUser } from '../servers/server-user.ts'
 import type { DataFolder } from './data-folder.ts'
-import { isDataFolder, lockDataFolder, openDataFolder } from './data-folder.ts'
-import { joinCatalogue, openKeys, startCatalogue } from './open-catalogue.ts'
+import {
+  headsIn,
+  isDataFolder,
+  lockDataFolder,
+  openDataFolder,
+  requireOwnCatalogue,
+} from './data-folder.ts'
+import { openKeys } from './first-start.ts'
+import { joinCatalogue, joinShared, startCatalogue } from './open-catalogue.ts'
 import { openStores } from './open-repository.ts'
 
 /** What operator commands can do: the same functions as the service's own. */
@@ -50,24 +59,22 @@ export interface Workbench extends AsyncDisposable {
 }
 
 /**
- * Opens the running service's catalogue through the data folder, or starts it under the folder's
- * lock when no service runs. A folder that does not exist is not made.
+ * Opens the catalogue that is configured; one of the service's own is the running service's, or is
+ * started under the folder's lock when no service runs. A catalogue that does not exist is not made.
  */
 export async function openWorkbench(
   config: Config,
   log: Logger,
   signal: AbortSignal,
 ): Promise<Workbench> {
-  if (!(await isDataFolder(config.dataDirectory))) {
-    throw new Fault('not-found', `${config.dataDirectory} is no data folder`, {
-      hint: 'set HOLDFAST_DATA to the folder that the service uses',
-    })
-  }
-  const { catalogue: user } = await resolveServerAccounts(config, process.getuid?.() ?? -1)
-  const folder = await openDataFolder(config.dataDirectory, user !== null)
   await using stack = new AsyncDisposableStack()
-  const catalogue = await reachCatalogue(folder, user, log, signal, stack)
-  const stores = stack.use(await openStores(config, folder, catalogue, log, signal))
+  const { catalogue, begun } =
+    config.database === null
+      ? { catalogue: await openOwn(config, log, signal, stack), begun: async () => {} }
+      : await openShared(config.database, log, signal, stack)
+  const scratch = join(config.dataDirectory, 'scratch')
+  const stores = stack.use(await openStores(config, scratch, catalogue, log, signal))
+  await begun()
   const { storage, repository } = stores
   const engine = createPostgresEngine()
   const resources = stack.move()
@@ -91,7 +98,11 @@ export async function openWorkbench(
     receipts: (instanceId) => readReceipts(catalogue, instanceId as InstanceId | null),
     verifyReceipts: async (instanceId, headsFile, cancel) => {
       const { receipts } = await openKeys(config.keyFile, catalogue, false)
-      const needs = { catalogue, receipts, receiptHeadsFile: headsFile ?? folder.receiptHeads }
+      const needs = {
+        catalogue,
+        receipts,
+        receiptHeadsFile: headsFile ?? headsIn(config.dataDirectory),
+      }
       const one = instanceId as InstanceId | null
       const found = await verifyReceipts(needs, one, cancel)
       await tellReceiptFindings(catalogue, found, one)
@@ -108,6 +119,35 @@ function primaryUrl(servers: readonly LocalServerRecord[], sealer: Sealer): Secr
   const { userName, port, passwordSealed } = primary
   const password = sealer.open(passwordSealed).reveal()
   return new Secret(`postgresql://${userName}:${password}@127.0.0.1:${port}/postgres`)
+}
+
+async function openShared(
+  url: DatabaseUrl,
+  log: Logger,
+  signal: AbortSignal,
+  stack: AsyncDisposableStack,
+): Promise<{ readonly catalogue: Catalogue; readonly begun: () => Promise<void> }> {
+  const { catalogue, start } = await joinShared(url, log, signal)
+  stack.use(catalogue)
+  stack.use(start)
+  return { catalogue, begun: async () => start[Symbol.asyncDispose]() }
+}
+
+async function openOwn(
+  config: Config,
+  log: Logger,
+  signal: AbortSignal,
+  stack: AsyncDisposableStack,
+): Promise<Catalogue> {
+  const { catalogue: user } = await resolveServerAccounts(config, process.getuid?.() ?? -1)
+  await requireOwnCatalogue(config.dataDirectory)
+  if (!(await isDataFolder(config.dataDirectory))) {
+    throw new Fault('not-found', `${config.dataDirectory} is no data folder`, {
+      hint: 'set HOLDFAST_DATA to the folder that the service uses',
+    })
+  }
+  const folder = await openDataFolder(config.dataDirectory, user !== null)
+  return await reachCatalogue(folder, user, log, signal, stack)
 }
 
 async function reachCatalogue(

@@ -32,7 +32,7 @@ export function createSealer(key: Secret<Uint8Array>): Sealer {
       } catch (error) {
         throw new Fault('denied', 'a sealed secret does not open with this key', {
           cause: error,
-          hint: 'HOLDFAST_KEY_FILE must be the file with which this data folder was made',
+          hint: 'HOLDFAST_KEY_FILE must be the file with which this service was first started',
         })
       }
     },

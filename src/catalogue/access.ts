@@ -9,15 +9,30 @@ export interface AccessKeyRecord {
   readonly userName: string
 }
 
-/** From now on this is the only key: one that it replaces, because it leaked, opens nothing. */
-export async function putOnlyAccessKey(tx: Transaction, key: AccessKeyRecord): Promise<void> {
+/**
+ * From now on this is the only key: one that it replaces, because it leaked, opens nothing. Gives the
+ * IDs of those.
+ */
+export async function putOnlyAccessKey(
+  tx: Transaction,
+  key: AccessKeyRecord,
+): Promise<readonly string[]> {
   const db = sqlOf(tx)
-  await sql`delete from access_key where access_key_id <> ${key.accessKeyId}`.execute(db)
+  const { rows } = await sql<{ id: string }>`
+    delete from access_key where access_key_id <> ${key.accessKeyId}
+    returning access_key_id as id`.execute(db)
   await sql`
     insert into access_key (access_key_id, secret_sealed, user_name)
     values (${key.accessKeyId}, ${Buffer.from(key.secretSealed)}, ${key.userName})
     on conflict (access_key_id) do update set secret_sealed = excluded.secret_sealed
     `.execute(db)
+  return rows.map(({ id }) => id)
+}
+
+export async function accessKeyIds(tx: Transaction): Promise<readonly string[]> {
+  const { rows } = await sql<{ id: string }>`
+    select access_key_id as id from access_key order by id`.execute(sqlOf(tx))
+  return rows.map(({ id }) => id)
 }
 
 export async function findAccessKey(

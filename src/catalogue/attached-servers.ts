@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import type { InstanceId } from '../base/ids.ts'
-import type { TlsMode } from '../domain/attaching.ts'
+import type { TlsMode } from '../base/tls-settings.ts'
 import type { Transaction } from './database.ts'
 import { sqlOf } from './database.ts'
 

@@ -1,6 +1,8 @@
 import { type Kysely, sql } from 'kysely'
-import { isFault, systemCode } from '../base/fault.ts'
+import { pause } from '../base/clock.ts'
+import { describeError, Fault, isFault, systemCode } from '../base/fault.ts'
 import type { Logger } from '../base/logger.ts'
+import { isConnectionLoss } from './connection-loss.ts'
 import { migrate } from './migrations/all.ts'
 import type { Connection, Schema, Sql } from './sql/connection.ts'
 import { openKysely, openPool } from './sql/connection.ts'
@@ -16,16 +18,21 @@ export interface Catalogue extends AsyncDisposable {
   readonly connection: Connection
   /**
    * Runs `work` in one transaction (READ COMMITTED: rows are locked by name, instance first, sets in
-   * the order of their numbers). Retried as a whole when PostgreSQL breaks a deadlock.
+   * the order of their numbers). Retried as a whole when PostgreSQL breaks a deadlock or finds that it
+   * would not fit a serial order. Without a connection, and when those retries do not end, it is a
+   * Fault `transient`: nothing has changed, unless the connection broke while it was committed.
    */
   transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T>
   /** Fails unless the catalogue answers. */
   ping(): Promise<void>
 }
 
-export type { Connection } from './sql/connection.ts'
+export type { Connection, External } from './sql/connection.ts'
 
-const DEADLOCK_RETRIES_MAX = 5
+/** PostgreSQL manual, "PostgreSQL Error Codes": deadlock_detected, serialization_failure. */
+const RETRIED: ReadonlySet<string | null> = new Set(['40P01', '40001'])
+const TRIES_MAX = 10
+const RETRY_PAUSE_MS = 5
 
 /** Connects and brings the schema up to date; refuses a schema newer than this code knows. */
 export async function openCatalogue(connection: Connection, log: Logger): Promise<Catalogue> {
@@ -67,8 +74,17 @@ async function runTransaction<T>(
     try {
       return await kysely.transaction().execute((trx) => work(trx as unknown as Transaction))
     } catch (error) {
-      const again = systemCode(error) === '40P01' && !isFault(error)
-      if (!again || attempt === DEADLOCK_RETRIES_MAX) throw error
+      if (isFault(error)) throw error
+      if (isConnectionLoss(error)) {
+        const message = `the catalogue cannot be reached: ${describeError(error)}`
+        throw new Fault('transient', message, { cause: error })
+      }
+      if (!RETRIED.has(systemCode(error))) throw error
+      if (attempt === TRIES_MAX) {
+        const message = `a transaction was in the way of others ${attempt} times`
+        throw new Fault('transient', message, { cause: error })
+      }
+      await pause(attempt * RETRY_PAUSE_MS)
     }
   }
 }

@@ -3,6 +3,8 @@ import { pause, rest } from '../base/clock.ts'
 import { describeError, Fault } from '../base/fault.ts'
 import { randomName } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
+import { createSeldom } from '../base/seldom.ts'
+import { isConnectionLoss, LOSS_LOGGED_MS } from './connection-loss.ts'
 import type { Catalogue } from './database.ts'
 import { sqlOf } from './database.ts'
 
@@ -12,7 +14,8 @@ const RENEW_MS = 4_000
 
 /**
  * Runs `duty` whenever this process holds the lease of that name, again after it ends or fails, until
- * `signal` aborts. The duty's own signal aborts as soon as the lease cannot be renewed.
+ * `signal` aborts. The duty's own signal aborts as soon as the lease cannot be renewed. `elsewhere` is
+ * called, about once a second, while another process holds it.
  */
 export async function runUnderLease(
   catalogue: Catalogue,
@@ -20,15 +23,22 @@ export async function runUnderLease(
   log: Logger,
   duty: (signal: AbortSignal) => Promise<void>,
   signal: AbortSignal,
+  elsewhere: () => Promise<void> = async () => {},
 ): Promise<void> {
   const holder = randomName(16)
+  const seldom = createSeldom(LOSS_LOGGED_MS)
   while (!signal.aborted) {
     try {
       if (await acquire(catalogue, name, holder)) {
         await holdWhile(catalogue, name, holder, duty, signal)
+      } else {
+        await elsewhere()
       }
     } catch (error) {
-      if (!signal.aborted) log.warn('duty interrupted', { duty: name, error: describeError(error) })
+      const passedOver = isConnectionLoss(error) ? seldom() : 0
+      if (!signal.aborted && passedOver !== null) {
+        log.warn('duty interrupted', { duty: name, error: describeError(error), passedOver })
+      }
     }
     await rest(1_000, signal)
   }

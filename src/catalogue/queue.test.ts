@@ -20,7 +20,7 @@ after(async () => {
 test('a job may run for days, as long as its heartbeats come', async () => {
   // Twice, as a service that starts again does.
   for (let start = 1; start <= 2; start += 1) {
-    await using _ = await openQueue(opened.catalogue, SILENT)
+    await using _ = await openQueue(opened.catalogue, SILENT, true)
   }
   const boss = new PgBoss({
     ...(connectionOptions(opened.catalogue.connection) as { host: string; port: number }),

@@ -3,7 +3,9 @@ import { fromKysely, PgBoss } from 'pg-boss'
 import type { Instant } from '../base/clock.ts'
 import type { JobId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
+import { createSeldom } from '../base/seldom.ts'
 import type { JobKind, JobRequest } from '../domain/job.ts'
+import { isConnectionLoss, LOSS_LOGGED_MS } from './connection-loss.ts'
 import type { Catalogue, Transaction } from './database.ts'
 import { sqlOf } from './database.ts'
 import { insertJob, openJobs } from './jobs.ts'
@@ -16,8 +18,11 @@ import { connectionOptions } from './sql/connection.ts'
 export interface Queue extends AsyncDisposable {
   /** Writes the job's row and sends its ID, both in `tx`. */
   enqueue(tx: Transaction, request: JobRequest, now: Instant): Promise<JobId>
-  /** Runs `handle` for jobs of these kinds; a rejection sends the job round again. */
-  consume(kinds: readonly JobKind[], handle: Handler): Promise<void>
+  /**
+   * Runs `handle` for jobs of these kinds; a rejection sends the job round again. Disposing what it
+   * gives takes no more of them, and waits for those that run.
+   */
+  consume(kinds: readonly JobKind[], handle: Handler): Promise<AsyncDisposable>
   /** Stops taking jobs; waits `graceMs` for those that run. */
   drain(graceMs: number): Promise<void>
   /** Sends jobs again that have not ended and that the queue no longer carries. */
@@ -73,17 +78,31 @@ const QUEUE_OPTIONS = {
  */
 const JOB_SECONDS_MAX = 20 * 24 * 3600
 
-/** Connects on its own (LISTEN needs that) and makes the queues. */
-export async function openQueue(catalogue: Catalogue, log: Logger): Promise<Queue> {
+/**
+ * Connects on its own (LISTEN needs that) and makes the queues. `working`: whether this process takes
+ * jobs and sees to those of dead workers; one that only asks for jobs needs less.
+ */
+export async function openQueue(
+  catalogue: Catalogue,
+  log: Logger,
+  working: boolean,
+): Promise<Queue> {
   const boss = new PgBoss({
     ...(connectionOptions(catalogue.connection) as { host: string; port: number }),
-    max: 6,
-    useListenNotify: true,
+    max: working ? 6 : 2,
+    useListenNotify: working,
+    supervise: working,
+    schedule: false,
     monitorIntervalSeconds: 1,
     superviseIntervalSeconds: 2,
     queueCacheIntervalSeconds: 1,
   })
-  boss.on('error', (error) => log.warn('job queue error', { error: error.message }))
+  const seldom = createSeldom(LOSS_LOGGED_MS)
+  boss.on('error', (error) => {
+    // While there is no connection each of its workers says so, twice a second.
+    const passedOver = isConnectionLoss(error) ? seldom() : 0
+    if (passedOver !== null) log.warn('job queue error', { error: error.message, passedOver })
+  })
   await boss.start()
   for (const kind of KINDS) await boss.createQueue(kind, QUEUE_OPTIONS)
   await catalogue.transaction(async (tx) => {
@@ -98,6 +117,11 @@ export async function openQueue(catalogue: Catalogue, log: Logger): Promise<Queu
     },
     consume: async (kinds, handle) => {
       for (const kind of kinds) await consumeKind(boss, kind, handle)
+      return {
+        [Symbol.asyncDispose]: async () => {
+          await Promise.all(kinds.map((kind) => boss.offWork(kind, { wait: true })))
+        },
+      }
     },
     drain: async (graceMs) => {
       for (const kind of KINDS) await boss.offWork(kind, { wait: false })

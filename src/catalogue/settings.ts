@@ -28,8 +28,8 @@ export async function readClockOffset(tx: Transaction): Promise<number> {
 /** Moves the development clock on, never back. Returns the new offset in milliseconds. */
 export async function advanceClock(tx: Transaction, byMs: number): Promise<number> {
   if ((await readDevelopmentClock(tx)) !== true) {
-    throw new Fault('denied', 'this data folder was not made with a development clock', {
-      hint: 'only a folder first served with --development-clock has a clock that can be moved',
+    throw new Fault('denied', 'this service was not made with a development clock', {
+      hint: 'only one first started with --development-clock has a clock that can be moved',
     })
   }
   if (!Number.isSafeInteger(byMs) || byMs <= 0) {

@@ -17,7 +17,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
 export const USAGE = `Usage: holdfast <command>
 
 Service
-  serve [--development-clock] [--allow-plain-http]
+  serve [--role all|api|worker] [--development-clock] [--allow-plain-http]
 
 Clients (signed HTTP; --endpoint, HOLDFAST_ENDPOINT or HOLDFAST_LISTEN names the service)
   call <Action> [--Name value …] [--Format XML]
@@ -35,7 +35,7 @@ Clients (signed HTTP; --endpoint, HOLDFAST_ENDPOINT or HOLDFAST_LISTEN names the
   backup list <instance>
   backup cancel <instance> <job>
 
-Operators (need the data folder, HOLDFAST_DATA)
+Operators (need HOLDFAST_DATA, or the service's HOLDFAST_DATABASE_URL, storage and key file)
   restore --backup-id N --target-directory D [--tablespace-mapping OLD=NEW …]
   instance connect <instance>        prints the URL of a local instance, with its password
   clock advance 8d

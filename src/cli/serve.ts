@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { findAccountWarnings, findProblems, startService } from '../app/service.ts'
 import { createLogger } from '../base/logger.ts'
 import { type Config, plainListeners } from '../config/config.ts'
+import { ROLES, type Role } from '../config/role.ts'
 import { readArguments, UsageError } from './arguments.ts'
 import { configFault, loadedConfig } from './setup.ts'
 
@@ -10,20 +11,33 @@ export async function serve(words: readonly string[], signal: AbortSignal): Prom
   const given = readArguments(words, {
     'development-clock': 'switch',
     'allow-plain-http': 'switch',
+    role: 'text',
   })
   if (given.words.length > 0) throw new UsageError(`serve takes no ${given.words[0]}`)
-  const { config, warnings } = await requireFitConfig(given.on('allow-plain-http'))
+  const role = readRole(given.text('role') ?? 'all')
+  const developmentClock = given.on('development-clock')
+  if (developmentClock && role !== 'all') {
+    throw new UsageError('--development-clock needs --role all: one process moves and reads it')
+  }
+  const { config, warnings } = await requireFitConfig(role, given.on('allow-plain-http'))
   const log = createLogger(1)
   for (const warning of warnings) {
     log.warn('configuration', { warning })
     process.stderr.write(`Warning: ${warning}\n`)
   }
-  await using service = await startService(config, given.on('development-clock'), log, signal)
-  process.stderr.write(`Holdfast listens on ${service.url}\n`)
+  await using service = await startService(config, { role, developmentClock }, log, signal)
+  if (service.url) process.stderr.write(`Holdfast listens on ${service.url}\n`)
+  else process.stderr.write(`Holdfast works\n`)
   if (service.accessKeyFile) {
     process.stderr.write(`The access key is in ${service.accessKeyFile}\n`)
   }
   if (!signal.aborted) await Promise.race([once(signal, 'abort'), service.failed])
+}
+
+function readRole(text: string): Role {
+  const role = ROLES.find((each) => each === text)
+  if (role === undefined) throw new UsageError(`--role is one of ${ROLES.join(', ')}`)
+  return role
 }
 
 interface FitConfig {
@@ -32,16 +46,26 @@ interface FitConfig {
 }
 
 /** Names every problem at once: with the values themselves, and with what they point to. */
-async function requireFitConfig(allowPlainHttp: boolean): Promise<FitConfig> {
+async function requireFitConfig(role: Role, allowPlainHttp: boolean): Promise<FitConfig> {
   const loaded = loadedConfig()
   const { config } = loaded
   const problems = loaded.ok ? [] : [...loaded.problems]
-  problems.push(...(await findProblems(config)))
-  const plain = plainListeners(config)
+  // One that could not be read has been told already.
+  const unread = problems.some((problem) => problem.startsWith('HOLDFAST_DATABASE_URL'))
+  if (role !== 'all' && config.database === null && !unread) problems.push(needsDatabase(role))
+  problems.push(...(await findProblems(config, role)))
+  const plain = plainListeners(config, role)
   if (!allowPlainHttp) problems.push(...plain.map(needsTls))
   if (problems.length > 0) throw configFault(problems)
-  const accounts = await findAccountWarnings(config)
+  const accounts = await findAccountWarnings(config, role)
   return { config, warnings: [...loaded.warnings, ...plain.map(plainWarning), ...accounts] }
+}
+
+function needsDatabase(role: Role): string {
+  return (
+    `--role ${role} shares its catalogue with other processes: set HOLDFAST_DATABASE_URL to a ` +
+    'PostgreSQL that all of them reach, or start without --role'
+  )
 }
 
 function needsTls(name: string): string {

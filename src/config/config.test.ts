@@ -73,7 +73,7 @@ for (const [listen, exposed] of [
   test(`takes HOLDFAST_LISTEN=${listen} as ${exposed ? 'beyond' : ''} loopback`, () => {
     const config = configOf({ HOLDFAST_LISTEN: listen })
     assert.equal(isExposed(config), exposed)
-    assert.deepEqual(plainListeners(config), exposed ? ['HOLDFAST_LISTEN'] : [])
+    assert.deepEqual(plainListeners(config, 'all'), exposed ? ['HOLDFAST_LISTEN'] : [])
   })
 }
 
@@ -84,15 +84,20 @@ test('counts a service behind a proxy as exposed, but not as listening in plain 
     ['127.0.0.1/32 ipv4', '10.0.0.0/8 ipv4', 'fd00::/8 ipv6'],
   )
   assert.equal(isExposed(config), true)
-  assert.deepEqual(plainListeners(config), [])
+  assert.deepEqual(plainListeners(config, 'all'), [])
 })
 
 test('finds no plain listener once there is a certificate', () => {
   const listen = { HOLDFAST_LISTEN: '0.0.0.0:1', HOLDFAST_METRICS_LISTEN: '[::]:2' }
   const files = { HOLDFAST_TLS_CERT: 'cert.pem', HOLDFAST_TLS_KEY: '/key.pem' }
-  assert.deepEqual(plainListeners(configOf(listen)), ['HOLDFAST_LISTEN', 'HOLDFAST_METRICS_LISTEN'])
+  assert.deepEqual(plainListeners(configOf(listen), 'all'), [
+    'HOLDFAST_LISTEN',
+    'HOLDFAST_METRICS_LISTEN',
+  ])
+  // A worker does not listen on it.
+  assert.deepEqual(plainListeners(configOf(listen), 'worker'), ['HOLDFAST_METRICS_LISTEN'])
   const config = configOf({ ...listen, ...files })
-  assert.deepEqual(plainListeners(config), [])
+  assert.deepEqual(plainListeners(config, 'all'), [])
   assert.deepEqual(config.tls, { certificateFile: '/cert.pem', keyFile: '/key.pem' })
 })
 
@@ -102,17 +107,20 @@ const SECRETS = {
   HOLDFAST_NOTIFY_SECRET: 'very-secret-value-3',
   HOLDFAST_NOTIFY_URL: 'https://example.org/very-secret-value-4',
   HOLDFAST_DEAD_MAN_URL: 'https://example.org/very-secret-value-5',
+  HOLDFAST_DATABASE_URL: 'postgresql://u:very-secret-value-6@h/d',
 }
 
-function secretsOf({ accessKey, metrics, notify, deadManUrl }: Config) {
-  return [accessKey?.secret, metrics.token, notify?.secret, notify?.url, deadManUrl].map((secret) =>
-    secret?.reveal(),
-  )
+function secretsOf({ accessKey, metrics, notify, deadManUrl, database }: Config) {
+  const secrets = [accessKey?.secret, metrics.token, notify?.secret, notify?.url, deadManUrl]
+  return [...secrets.map((secret) => secret?.reveal()), database?.password.reveal()]
 }
+
+/** Of the URL of the catalogue only the password is one. */
+const REVEALED = [...Object.values(SECRETS).slice(0, -1), 'very-secret-value-6']
 
 test('never prints a secret', () => {
   const config = configOf({ HOLDFAST_ACCESS_KEY_ID: 'id', ...SECRETS })
-  assert.deepEqual(secretsOf(config), Object.values(SECRETS))
+  assert.deepEqual(secretsOf(config), REVEALED)
   assert.doesNotMatch(inspect(config, { depth: 9 }), /very-secret-value/)
   assert.doesNotMatch(JSON.stringify(config), /very-secret-value/)
 })
@@ -132,7 +140,7 @@ test('takes every secret from a file too, without its last line break', async ()
     environment[`${name}_FILE`] = join(folder.path, name)
   }
   const config = configOf(environment)
-  assert.deepEqual(secretsOf(config), Object.values(SECRETS))
+  assert.deepEqual(secretsOf(config), REVEALED)
 })
 
 test('refuses a secret file that others can read, that is missing or empty, or beside a value', async () => {

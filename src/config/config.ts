@@ -2,8 +2,10 @@ import { isLoopback, type ListenAddress, type Subnet } from '../base/address.ts'
 import type { DiskLow } from '../base/disk-low.ts'
 import type { Pausable } from '../base/pausable.ts'
 import type { Secret } from '../base/secret.ts'
+import type { DatabaseUrl } from './database-url.ts'
 import type { Environment } from './environment.ts'
 import { givenValue, unknownNames } from './given-values.ts'
+import type { Role } from './role.ts'
 import type { Place, Setting } from './setting.ts'
 import { SETTING_ROWS, SETTINGS } from './settings.ts'
 
@@ -12,6 +14,8 @@ export interface Config {
   readonly dataDirectory: string
   readonly storageDirectory: string
   readonly keyFile: string
+  /** The PostgreSQL that holds the catalogue; null: one of the service's own, in the data folder. */
+  readonly database: DatabaseUrl | null
   readonly listen: ListenAddress
   /** PEM files of the service's certificate; null: plain HTTP. */
   readonly tls: { readonly certificateFile: string; readonly keyFile: string } | null
@@ -85,10 +89,10 @@ export function isExposed({ listen, trustedProxies }: Config): boolean {
 }
 
 /** The settings whose listener would send everything in plain text beyond this host. */
-export function plainListeners({ listen, metrics, tls }: Config): readonly string[] {
+export function plainListeners({ listen, metrics, tls }: Config, role: Role): readonly string[] {
   if (tls !== null) return []
   const listeners: readonly [name: string, address: ListenAddress | null][] = [
-    [SETTINGS.listen.name, listen],
+    [SETTINGS.listen.name, role === 'worker' ? null : listen],
     [SETTINGS.metricsListen.name, metrics.listen],
   ]
   return listeners

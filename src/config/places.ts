@@ -1,12 +1,14 @@
 import { access, constants, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Config } from './config.ts'
+import type { Role } from './role.ts'
 
 /** What is wrong with the places that the configuration names, before anything is made in them. */
-export async function findPlaceProblems(config: Config): Promise<readonly string[]> {
+export async function findPlaceProblems(config: Config, role: Role): Promise<readonly string[]> {
   const found = await Promise.all([
     judgeFolder('HOLDFAST_DATA', config.dataDirectory),
-    judgeFolder('HOLDFAST_STORAGE', config.storageDirectory),
+    // Who only answers calls touches no storage.
+    role === 'api' ? null : judgeFolder('HOLDFAST_STORAGE', config.storageDirectory),
     judgeKeyFile(config.keyFile),
   ])
   return found.filter((problem) => problem !== null)

@@ -14,7 +14,7 @@ export async function readSealingKey(file: string, make: boolean): Promise<Secre
   const text = await readOrMake(file, () => {
     if (make) return `${randomBytes(SEALING_KEY_BYTES).toString('hex')}\n`
     throw new Fault('not-found', `the key file ${file} is missing`, {
-      hint: 'HOLDFAST_KEY_FILE must be the file with which this data folder was made',
+      hint: 'HOLDFAST_KEY_FILE must be the file with which this service was first started',
     })
   })
   const key = Buffer.from(text.trim(), 'hex')

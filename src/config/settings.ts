@@ -6,8 +6,9 @@ import { PAUSABLE, type Pausable } from '../base/pausable.ts'
 import { Secret } from '../base/secret.ts'
 import { parseSpan } from '../base/span.ts'
 import { parseListenAddress, parseSubnet } from './address.ts'
+import { type DatabaseUrl, readDatabaseUrl } from './database-url.ts'
 import { parseDiskLow } from './disk-low.ts'
-import { type Setting, setting } from './setting.ts'
+import { type Place, type Setting, setting } from './setting.ts'
 
 /** The data folder of root: its home is closed to the user under which database servers run. */
 const ROOT_DATA = '/var/lib/holdfast'
@@ -48,6 +49,18 @@ export const SETTINGS = {
     secret: false,
     read: (text, { directory, dataDirectory }) =>
       resolve(directory, text ?? join(dataDirectory, 'key')),
+  }),
+  database: setting({
+    name: 'HOLDFAST_DATABASE_URL',
+    group: 'places',
+    meaning:
+      'a PostgreSQL (15 or newer) that holds the catalogue, as ' +
+      '`postgresql://user:password@host:5432/database?sslmode=verify-full&sslrootcert=/path`, whose ' +
+      'parts mean what they mean to `psql`. Several processes can then share the work; see ' +
+      '[scale.md](scale.md)',
+    otherwise: "the service's own PostgreSQL, in the data folder",
+    secret: true,
+    read: readDatabase,
   }),
   listen: setting({
     name: 'HOLDFAST_LISTEN',
@@ -283,6 +296,25 @@ function readSecret(text: string | null, _place: unknown, tell: Tell): Secret<st
     tell(`is shorter than ${SECRET_CHARACTERS_MIN} characters`)
   }
   return new Secret(text)
+}
+
+function readDatabase(text: string | null, place: Place, tell: Tell): DatabaseUrl | null {
+  if (text === null) return null
+  const read = readDatabaseUrl(text)
+  if ('problems' in read) {
+    for (const problem of read.problems) tell(problem)
+    return null
+  }
+  const fileOf = (path: string) => resolve(place.directory, path)
+  const { rootCertificateFile: root, client } = read
+  return {
+    ...read,
+    rootCertificateFile: root === null ? null : fileOf(root),
+    client: client && {
+      certificateFile: fileOf(client.certificateFile),
+      keyFile: fileOf(client.keyFile),
+    },
+  }
 }
 
 /** Paths and queries of such URLs often hold a token, so all of it is a secret. */

@@ -1,7 +1,3 @@
-/** libpq's modes (PostgreSQL manual, "SSL Support"); `allow` is taken for `prefer`. */
-export const TLS_MODES = ['disable', 'prefer', 'require', 'verify-ca', 'verify-full'] as const
-export type TlsMode = (typeof TLS_MODES)[number]
-
 /** One thing to change before a server can be attached; for people. */
 export interface ServerProblem {
   /** `host:port`. */

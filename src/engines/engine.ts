@@ -1,7 +1,8 @@
 import type { Instant } from '../base/clock.ts'
 import type { TreeEntry } from '../base/file-tree.ts'
 import type { Secret } from '../base/secret.ts'
-import type { ServerProblem, TlsMode } from '../domain/attaching.ts'
+import type { TlsSettings } from '../base/tls-settings.ts'
+import type { ServerProblem } from '../domain/attaching.ts'
 import type { RunningServer } from '../servers/running-server.ts'
 
 /** One database server of an instance, as the engine reaches it. */
@@ -17,17 +18,6 @@ export interface Endpoint {
   readonly database: string
   readonly tls: TlsSettings
 }
-
-/** How a connection is encrypted and who must prove what. Certificates and keys are PEM text. */
-export interface TlsSettings {
-  readonly mode: TlsMode
-  /** Null: the root certificates that this system trusts. */
-  readonly rootCertificate: string | null
-  readonly client: { readonly certificate: string; readonly key: Secret<string> } | null
-}
-
-/** For servers on this very host. */
-export const NO_TLS: TlsSettings = { mode: 'disable', rootCertificate: null, client: null }
 
 export interface Source {
   readonly endpoints: readonly Endpoint[]

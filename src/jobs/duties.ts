@@ -12,6 +12,7 @@ import { purgeRequest } from '../domain/job.ts'
 import { expireSets } from './expire-sets.ts'
 import type { WorkerParts } from './job.ts'
 import { keepReceiptHeads } from './keep-receipt-heads.ts'
+import { runLocalServers } from './run-local-servers.ts'
 import { scheduleBackups } from './schedule-backups.ts'
 import { watchInstances } from './watch-instances.ts'
 
@@ -24,9 +25,16 @@ export async function runDuties(
   log: Logger,
   signal: AbortSignal,
 ): Promise<void> {
-  const { catalogue, localServers } = parts
+  const { catalogue } = parts
   await Promise.all([
-    runUnderLease(catalogue, 'run-local-servers', log, localServers.supervise, signal),
+    runUnderLease(
+      catalogue,
+      'run-local-servers',
+      log,
+      (held) => runLocalServers(parts, log, held),
+      signal,
+      () => parts.localServers.release(),
+    ),
     runUnderLease(
       catalogue,
       'watch-instances',

@@ -23,7 +23,7 @@ let queue: Queue
 
 before(async () => {
   opened = await openTestCatalogue('expire-sets')
-  queue = await openQueue(opened.catalogue, SILENT)
+  queue = await openQueue(opened.catalogue, SILENT, false)
 })
 
 after(async () => {

@@ -2,6 +2,7 @@ import { access, readdir, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { machineNow, rest } from '../base/clock.ts'
 import { describeError, describeWithAdvice, isFault } from '../base/fault.ts'
+import { type FileLock, tryFileLock } from '../base/file-lock.ts'
 import type { InstanceId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import type { ReceiptChain } from '../base/receipt-chain.ts'
@@ -12,6 +13,7 @@ import type { ChainEnd } from '../domain/receipt-check.ts'
 import { type KeptHeads, readHeadsFile, writeHeadsFile } from './receipt-heads-file.ts'
 
 const LOOK_MS = 500
+const LOCK_PAUSE_MS = 5_000
 /** So often the heads of all chains are compared, not only those that have moved. */
 const LOOKS_PER_FULL_ONE = 120
 
@@ -45,6 +47,26 @@ export async function keepReceiptHeads(
   log: Logger,
   signal: AbortSignal,
 ): Promise<void> {
+  // Of several processes on one data folder one keeps the file, until it ends, however it ends.
+  const lockFile = `${needs.receiptHeadsFile}.lock`
+  for (let lock = await tryFileLock(lockFile); ; lock = await tryFileLock(lockFile)) {
+    if (lock !== null) {
+      await using held = lock
+      return await keepHeads(needs, log, AbortSignal.any([signal, lostSignal(held)]))
+    }
+    await rest(LOCK_PAUSE_MS, signal)
+    if (signal.aborted) return
+  }
+}
+
+/** Aborts when the lock is gone though nobody gave it back. */
+function lostSignal({ lost }: FileLock): AbortSignal {
+  const gone = new AbortController()
+  lost.then(() => gone.abort())
+  return gone.signal
+}
+
+async function keepHeads(needs: HeadKeeping, log: Logger, signal: AbortSignal): Promise<void> {
   const state: State = { told: new Set(), failing: false }
   const file = needs.receiptHeadsFile
   let round: Round | null = null

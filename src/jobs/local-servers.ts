@@ -1,17 +1,27 @@
-import { rest } from '../base/clock.ts'
+import { stat } from 'node:fs/promises'
+import { pause, rest } from '../base/clock.ts'
 import { describeError, Fault, invariant, isFault } from '../base/fault.ts'
+import type { FileLock } from '../base/file-lock.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Sealer } from '../base/sealing.ts'
+import { NO_TLS } from '../base/tls-settings.ts'
 import type { Catalogue } from '../catalogue/database.ts'
 import { findInstance } from '../catalogue/instances.ts'
 import type { LocalServerRecord } from '../catalogue/local-servers.ts'
 import { localServersOf, localServersToRun, moveLocalServer } from '../catalogue/local-servers.ts'
-import { type Endpoint, type LocalEngine, type LocalServerPlan, NO_TLS } from '../engines/engine.ts'
+import type { Endpoint, LocalEngine, LocalServerPlan } from '../engines/engine.ts'
 
 type RunningServer = Awaited<ReturnType<LocalEngine['start']>>
 
-/** The servers of local instances that this process runs. */
+/**
+ * The servers of local instances that this process runs. Only the holder of the lock on the folder of
+ * their directories may run one, or remove such a directory.
+ */
 export interface LocalServers extends AsyncDisposable {
+  /** Waits until this process holds the lock. */
+  take(signal: AbortSignal): Promise<void>
+  /** Stops all servers and gives the lock back: another process runs them from now on. */
+  release(): Promise<void>
   /** Starts the server unless it runs; repeatable. */
   ensureRunning(plan: LocalServerPlan, signal: AbortSignal): Promise<void>
   stop(node: string): Promise<void>
@@ -22,6 +32,7 @@ export interface LocalServers extends AsyncDisposable {
 }
 
 const SUPERVISE_MS = 1_000
+const LOCK_PAUSE_MS = 500
 const RESTART_PAUSE_MAX_MS = 30_000
 
 /** How an engine plans a server that the catalogue has on record. */
@@ -61,6 +72,8 @@ interface Needs {
   readonly engine: LocalEngine
   readonly sealer: Sealer
   readonly freePort: () => Promise<number>
+  /** Null while another process holds the lock. */
+  readonly tryLock: () => Promise<FileLock | null>
   readonly log: Logger
 }
 
@@ -104,7 +117,19 @@ export function createLocalServers(needs: Needs): LocalServers {
     running.delete(node)
     await server?.[Symbol.asyncDispose]()
   }
+  const stopAll = async () => {
+    await Promise.allSettled(starting.values())
+    // Standbys first: a primary waits at shutdown until its standbys have everything.
+    for (const node of [...running.keys()].reverse()) await stop(node)
+  }
+  const lock = createHeldLock(needs)
+  const release = async () => {
+    await stopAll()
+    await lock.giveBack()
+  }
   return {
+    take: lock.take,
+    release,
     ensureRunning,
     stop,
     retire: async (node) => {
@@ -114,27 +139,61 @@ export function createLocalServers(needs: Needs): LocalServers {
       })
       await stop(node)
     },
-    supervise: (signal) =>
-      supervise(needs, { isRunning: (node) => running.has(node), ensureRunning, stop }, signal),
-    [Symbol.asyncDispose]: async () => {
-      await Promise.allSettled(starting.values())
-      // Standbys first: a primary waits at shutdown until its standbys have everything.
-      for (const node of [...running.keys()].reverse()) await stop(node)
+    supervise: (signal) => {
+      const isRunning = (node: string) => running.has(node)
+      return supervise(needs, { isRunning, ensureRunning, stop, isHeld: lock.isHeld }, signal)
+    },
+    [Symbol.asyncDispose]: release,
+  }
+}
+
+interface HeldLock {
+  isHeld(): boolean
+  readonly take: (signal: AbortSignal) => Promise<void>
+  giveBack(): Promise<void>
+}
+
+function createHeldLock({ tryLock, log }: Pick<Needs, 'tryLock' | 'log'>): HeldLock {
+  let held: FileLock | null = null
+  return {
+    isHeld: () => held !== null,
+    take: async (signal) => {
+      for (let tries = 1; held === null; tries += 1) {
+        signal.throwIfAborted()
+        const lock = await tryLock()
+        held = lock
+        const forget = () => {
+          if (held === lock) held = null
+        }
+        lock?.lost.then(forget, forget)
+        if (lock !== null) return
+        if (tries === 1) log.info('another process still runs the local servers')
+        await pause(LOCK_PAUSE_MS, signal)
+      }
+    },
+    giveBack: async () => {
+      const lock = held
+      held = null
+      await lock?.[Symbol.asyncDispose]()
     },
   }
 }
 
 interface Servers extends Pick<LocalServers, 'ensureRunning' | 'stop'> {
   isRunning(node: string): boolean
+  isHeld(): boolean
 }
 
 async function supervise(needs: Needs, servers: Servers, signal: AbortSignal): Promise<void> {
   const { catalogue, sealer } = needs
   const failures = new Map<string, { count: number; notBefore: number }>()
+  const absent = new Set<string>()
   while (!signal.aborted) {
     for (const server of await catalogue.transaction(localServersToRun)) {
+      if (!servers.isHeld()) throw new Fault('transient', 'the lock on local servers was lost')
       const failed = failures.get(server.node)
       if (servers.isRunning(server.node)) continue
+      if (await isAbsent(server, absent, needs.log)) continue
       if (failed && failed.notBefore > performance.now()) continue
       try {
         await servers.ensureRunning(await planFor(catalogue, server, sealer), signal)
@@ -149,6 +208,21 @@ async function supervise(needs: Needs, servers: Servers, signal: AbortSignal): P
     }
     await rest(SUPERVISE_MS, signal)
   }
+}
+
+/** A server whose files are on another host is left alone; that is told once. */
+async function isAbsent(
+  { node, directory }: LocalServerRecord,
+  told: Set<string>,
+  log: Logger,
+): Promise<boolean> {
+  if ((await stat(directory).catch(() => null)) !== null) {
+    told.delete(node)
+    return false
+  }
+  if (!told.has(node)) log.warn('a local server is not on this host', { node, directory })
+  told.add(node)
+  return true
 }
 
 /**

@@ -38,7 +38,7 @@ export async function watchDisk(
   }
   for (const { folder, freeBytes, sizeBytes } of spaces) {
     const { state, lowBytes } = judgeSpace({ freeBytes, sizeBytes }, low)
-    const details = { folder, path: folders[folder], freeBytes, sizeBytes, lowBytes }
+    const details = { folder, path: folders[folder] ?? '', freeBytes, sizeBytes, lowBytes }
     const event = { instanceId: null, details } as const
     const told = await catalogue.transaction(async (tx) => {
       if (state === 'low') return raiseAlarm(tx, folder, { ...event, kind: 'disk-low' })

@@ -11,15 +11,17 @@ import type { Job, Run, WorkerParts } from './job.ts'
 
 const REPORT_MS = 500
 
-/** Takes jobs of every kind until `stopping` aborts; those that run then go round again later. */
-export async function startWorker(
+/**
+ * Takes jobs of these kinds until `stopping` aborts; those that run then go round again later.
+ * Disposing what it gives takes no more, and waits for those that run.
+ */
+export function startWorker(
   parts: WorkerParts,
+  kinds: readonly JobKind[],
   log: Logger,
   stopping: AbortSignal,
-): Promise<void> {
-  await parts.queue.consume(Object.keys(JOBS) as JobKind[], (delivery) =>
-    runDelivery(delivery, parts, log, stopping),
-  )
+): Promise<AsyncDisposable> {
+  return parts.queue.consume(kinds, (delivery) => runDelivery(delivery, parts, log, stopping))
 }
 
 async function runDelivery(

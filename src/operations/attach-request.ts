@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto'
-import type { ServerProblem, TlsMode } from '../domain/attaching.ts'
+import type { TlsMode } from '../base/tls-settings.ts'
+import type { ServerProblem } from '../domain/attaching.ts'
 import { isThisHost, readServerUrl, type ServerAddress } from './server-address.ts'
 
 /** What AttachDBInstance is given of the servers. */

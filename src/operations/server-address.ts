@@ -1,5 +1,5 @@
 import { isLoopback } from '../base/address.ts'
-import { TLS_MODES, type TlsMode } from '../domain/attaching.ts'
+import { TLS_MODES, type TlsMode } from '../base/tls-settings.ts'
 
 /** What a connection URL says, without its password, and how the server is spoken to. */
 export interface ServerAddress {

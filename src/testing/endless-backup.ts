@@ -1,7 +1,7 @@
 import { text } from 'node:stream/consumers'
 import { pause } from '../base/clock.ts'
 import { Secret } from '../base/secret.ts'
-import { NO_TLS } from '../engines/engine.ts'
+import { NO_TLS } from '../base/tls-settings.ts'
 import { createPostgresEngine } from '../engines/postgres/postgres-engine.ts'
 
 /**

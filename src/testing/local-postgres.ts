@@ -2,15 +2,15 @@ import { chmod, mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ClientConfig } from 'pg'
 import { Secret } from '../base/secret.ts'
+import { NO_TLS } from '../base/tls-settings.ts'
 import { writeTree } from '../base/tree-writer.ts'
-import {
-  type BackupOptions,
-  type Endpoint,
-  type LocalEngine,
-  type LocalServerPlan,
-  NO_TLS,
-  type SetDescription,
-  type Source,
+import type {
+  BackupOptions,
+  Endpoint,
+  LocalEngine,
+  LocalServerPlan,
+  SetDescription,
+  Source,
 } from '../engines/engine.ts'
 import { createPostgresLocalEngine } from '../engines/postgres/local-engine.ts'
 import { createPostgresEngine } from '../engines/postgres/postgres-engine.ts'

@@ -6,7 +6,8 @@ import { dirname, join } from 'node:path'
 import { pause } from '../base/clock.ts'
 import { describeError } from '../base/fault.ts'
 import { Secret } from '../base/secret.ts'
-import { type Endpoint, NO_TLS } from '../engines/engine.ts'
+import { NO_TLS } from '../base/tls-settings.ts'
+import type { Endpoint } from '../engines/engine.ts'
 import { locateBinaries } from '../servers/binaries.ts'
 import { freePort } from '../servers/free-port.ts'
 import { SERVER_ENVIRONMENT } from '../servers/postgres-data.ts'
@@ -62,7 +63,7 @@ export class PlainPostgres implements AsyncDisposable {
     ready = 'false',
   ): Promise<PlainPostgres> {
     const { postgres } = await locateBinaries(version, host.user, join(host.root, 'programs'))
-    const port = await freePort()
+    const port = Number(settings['port'] ?? (await freePort()))
     const own = { listen_addresses: '127.0.0.1', port: String(port), ...settings }
     const options = Object.entries(own).flatMap(([name, value]) => ['-c', `${name}=${value}`])
     const log = openSync(`${directory}.log`, 'a')

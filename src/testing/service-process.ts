@@ -21,28 +21,36 @@ const UP_PAUSE_MS = 100
 /** A JSON object of the API, read loosely. */
 export type Reply = Readonly<Record<string, unknown>>
 
-/** A real `holdfast serve` as a child process, on a data folder of its own with a development clock. */
+interface Given {
+  /** What is not its own alone lies there. */
+  readonly folder: string
+  /** Names its log. */
+  readonly name: string
+  readonly port: number
+  readonly changed: Readonly<Record<string, string>>
+  readonly switches: readonly string[]
+}
+
+/** A real `holdfast serve` as a child process. */
 export class ServiceProcess implements AsyncDisposable {
   readonly folder: string
+  /** Where it answers; of a worker, its health alone. */
   readonly endpoint: string
   readonly environment: Readonly<Record<string, string>>
   readonly #stack: AsyncDisposableStack
   readonly #reaper: Reaper
   readonly #switches: readonly string[]
+  readonly #logFile: string
   #child: ChildProcess | null = null
 
-  private constructor(
-    folder: string,
-    port: number,
-    changed: Readonly<Record<string, string>>,
-    switches: readonly string[],
-    stack: AsyncDisposableStack,
-    reaper: Reaper,
-  ) {
+  private constructor(given: Given, stack: AsyncDisposableStack, reaper: Reaper) {
+    const { folder, port, changed, switches } = given
     this.folder = folder
     this.#switches = switches
+    this.#logFile = join(folder, `${given.name}.log`)
     const scheme = changed['HOLDFAST_TLS_CERT'] === undefined ? 'http' : 'https'
-    const [listensOn] = changed['HOLDFAST_LISTEN']?.match(/\d+$/) ?? [port]
+    const told = switches.includes('worker') ? 'HOLDFAST_METRICS_LISTEN' : 'HOLDFAST_LISTEN'
+    const [listensOn] = changed[told]?.match(/\d+$/) ?? [port]
     this.endpoint = `${scheme}://127.0.0.1:${listensOn}`
     this.#stack = stack
     this.#reaper = reaper
@@ -61,7 +69,10 @@ export class ServiceProcess implements AsyncDisposable {
     }
   }
 
-  /** `changed` is added to its environment, and to that of commands; `switches` to `serve`. */
+  /**
+   * Started on a data folder of its own with a development clock. `changed` is added to its
+   * environment, and to that of commands; `switches` to `serve`.
+   */
   static async open(
     name: string,
     changed: Readonly<Record<string, string>> = {},
@@ -71,9 +82,10 @@ export class ServiceProcess implements AsyncDisposable {
     const folder = stack.use(await temporaryFolder(name))
     const reaper = stack.use(startReaper())
     const port = await freePort()
-    const service = new ServiceProcess(folder.path, port, changed, switches, stack.move(), reaper)
-    await mkdir(service.socketFolder)
-    await chmod(service.socketFolder, 0o711)
+    const words = ['--development-clock', ...switches]
+    const given = { folder: folder.path, name: 'serve', port, changed, switches: words }
+    const service = new ServiceProcess(given, stack.move(), reaper)
+    await service.#makeSocketFolder()
     try {
       await service.start()
       return service
@@ -81,6 +93,29 @@ export class ServiceProcess implements AsyncDisposable {
       await service[Symbol.asyncDispose]()
       throw error
     }
+  }
+
+  /**
+   * One of several in a folder that the caller removes, not started yet, with no development clock
+   * unless `switches` say so. `name` names its log.
+   */
+  static async inFolder(
+    folder: string,
+    name: string,
+    changed: Readonly<Record<string, string>>,
+    switches: readonly string[],
+  ): Promise<ServiceProcess> {
+    await using stack = new AsyncDisposableStack()
+    const reaper = stack.use(startReaper())
+    const given = { folder, name, port: await freePort(), changed, switches }
+    const service = new ServiceProcess(given, stack.move(), reaper)
+    await service.#makeSocketFolder()
+    return service
+  }
+
+  async #makeSocketFolder(): Promise<void> {
+    await mkdir(this.socketFolder, { recursive: true })
+    await chmod(this.socketFolder, 0o711)
   }
 
   /** Where the service makes its folder for sockets: a short path, because theirs are limited. */
@@ -103,16 +138,12 @@ export class ServiceProcess implements AsyncDisposable {
 
   /** Starts it and waits until it answers. */
   async start(): Promise<void> {
-    const log = createWriteStream(join(this.folder, 'serve.log'), { flags: 'a' })
+    const log = createWriteStream(this.#logFile, { flags: 'a' })
     await once(log, 'open')
-    const child = spawn(
-      process.execPath,
-      [MAIN, 'serve', '--development-clock', ...this.#switches],
-      {
-        env: this.environment,
-        stdio: ['ignore', log, log],
-      },
-    )
+    const child = spawn(process.execPath, [MAIN, 'serve', ...this.#switches], {
+      env: this.environment,
+      stdio: ['ignore', log, log],
+    })
     await once(child, 'spawn')
     log.close()
     this.#child = child
@@ -127,7 +158,7 @@ export class ServiceProcess implements AsyncDisposable {
   }
 
   async log(): Promise<string> {
-    return readFile(join(this.folder, 'serve.log'), 'utf8')
+    return readFile(this.#logFile, 'utf8')
   }
 
   /** Ends it and waits; gives its exit code. */

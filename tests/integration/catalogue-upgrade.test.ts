@@ -44,7 +44,12 @@ before(async () => {
   }
   config = loadConfig(environment, folder.path, UID === 0).config
   user = (await resolveServerAccounts(config, UID)).catalogue
-  await using _service = await startService(config, true, SILENT, signal, 17)
+  await using _service = await startService(
+    config,
+    { role: 'all', developmentClock: true, catalogueMajor: 17 },
+    SILENT,
+    signal,
+  )
   const made = await ask('CreateDBInstance', {
     Engine: 'PostgreSQL',
     EngineVersion: '18',
@@ -249,7 +254,12 @@ describe('a catalogue of an earlier major', () => {
 
   it('serves on: IDs go on, sets are deleted, and every stored byte is in order', async () => {
     {
-      await using _service = await startService(config, true, SILENT, signal)
+      await using _service = await startService(
+        config,
+        { role: 'all', developmentClock: true },
+        SILENT,
+        signal,
+      )
       assert.equal(await readMajor(join(config.dataDirectory, 'catalogue')), 18)
       assert.deepEqual((await listSets()).sort(), sets.toSorted())
       const next = await takeSet()

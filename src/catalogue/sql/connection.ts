@@ -1,7 +1,9 @@
 import { Kysely, type Transaction as KyselyTransaction, PostgresDialect } from 'kysely'
 import pg from 'pg'
 import { invariant } from '../../base/fault.ts'
+import { tlsOptions } from '../../base/postgres-tls.ts'
 import type { Secret } from '../../base/secret.ts'
+import type { TlsSettings } from '../../base/tls-settings.ts'
 
 /** Where the catalogue's server is. `host` is a folder (Unix socket) or a name. */
 export interface Connection {
@@ -10,7 +12,29 @@ export interface Connection {
   readonly database: string
   readonly user: string
   readonly password: Secret<string>
+  /** Of a server that someone else runs. */
+  readonly external?: External
 }
+
+/** How a server that someone else runs is spoken to. */
+export interface External {
+  readonly tls: TlsSettings
+  /** Settings of each session besides ours, which they win over, as libpq's `options` has them. */
+  readonly options: string
+  readonly connectTimeoutMs: number
+}
+
+/**
+ * What the catalogue's own server has by its configuration, and what a role or a database of someone
+ * else's may have otherwise: decisions of microseconds without the compiler, READ COMMITTED, no timeout.
+ */
+const SESSION = [
+  ...['jit=off', 'default_transaction_isolation=read\\ committed', 'timezone=UTC', 'datestyle=ISO'],
+  ...['statement_timeout=0', 'lock_timeout=0', 'idle_session_timeout=0'],
+  'idle_in_transaction_session_timeout=0',
+]
+/** Before the kernel asks an idle connection whether its other end is still there. */
+const KEEP_ALIVE_MS = 10_000
 
 /** Queries read as SQL through Kysely's `sql` tag; each one names the type of its rows. */
 export type Schema = Record<string, never>
@@ -47,6 +71,19 @@ export function connectionOptions(connection: Connection): pg.PoolConfig {
     user: connection.user,
     password: connection.password.reveal(),
     application_name: 'holdfast',
+    ...(connection.external && externalOptions(connection.host, connection.external)),
+  }
+}
+
+function externalOptions(host: string, external: External): pg.PoolConfig {
+  const { tls, options, connectTimeoutMs } = external
+  const session = SESSION.map((setting) => `-c ${setting}`)
+  return {
+    ssl: tlsOptions({ host, tls }) ?? false,
+    options: [...session, options].join(' ').trim(),
+    connectionTimeoutMillis: connectTimeoutMs,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
   }
 }
 

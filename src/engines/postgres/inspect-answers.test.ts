@@ -3,8 +3,9 @@ import { once } from 'node:events'
 import { createServer, type Socket } from 'node:net'
 import { describe, it } from 'node:test'
 import { Secret } from '../../base/secret.ts'
+import { NO_TLS } from '../../base/tls-settings.ts'
 import { freePort } from '../../servers/free-port.ts'
-import { type Endpoint, type Inspection, NO_TLS } from '../engine.ts'
+import type { Endpoint, Inspection } from '../engine.ts'
 import { createPostgresEngine } from './postgres-engine.ts'
 
 const { signal } = new AbortController()

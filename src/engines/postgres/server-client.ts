@@ -1,9 +1,9 @@
 import { Socket } from 'node:net'
 import pg from 'pg'
 import { Fault } from '../../base/fault.ts'
+import { isTlsDeclined, tlsFault, tlsOptions } from '../../base/postgres-tls.ts'
 import type { Endpoint } from '../engine.ts'
 import { clientFault, placeOf } from './server-fault.ts'
-import { isTlsDeclined, tlsFault, tlsOptions } from './tls.ts'
 
 /** An open connection: the `pg` client, and the stream that carries it, encrypted or not. */
 export interface ServerClient {

@@ -7,18 +7,12 @@ import { after, before, describe, it } from 'node:test'
 import { pause } from '../../base/clock.ts'
 import { Fault, isFault } from '../../base/fault.ts'
 import { Secret } from '../../base/secret.ts'
-import type { TlsMode } from '../../domain/attaching.ts'
+import { NO_TLS, type TlsMode, type TlsSettings } from '../../base/tls-settings.ts'
 import { giveToUser } from '../../servers/server-user.ts'
 import { type Authority, createAuthority } from '../../testing/certificates.ts'
 import { LocalPostgres } from '../../testing/local-postgres.ts'
 import { PlainPostgres } from '../../testing/plain-postgres.ts'
-import {
-  type BackupStream,
-  type Endpoint,
-  NO_TLS,
-  type Source,
-  type TlsSettings,
-} from '../engine.ts'
+import type { BackupStream, Endpoint, Source } from '../engine.ts'
 import { ReplicationConnection } from './replication-connection.ts'
 import { withSession } from './sql-session.ts'
 

@@ -6,15 +6,21 @@ import {
   type SecureContext,
   type SecureContextOptions,
 } from 'node:tls'
-import { Fault, systemCode } from '../../base/fault.ts'
-import type { Endpoint } from '../engine.ts'
+import { Fault, systemCode } from './fault.ts'
+import type { TlsSettings } from './tls-settings.ts'
+
+/** A PostgreSQL server, as far as TLS is concerned. */
+interface Peer {
+  readonly host: string
+  readonly tls: TlsSettings
+}
 
 /**
  * What TLS is to check, by libpq's rules (PostgreSQL manual, "SSL Support", "Client Verification of
  * Server Certificates"): `require` checks nothing unless a root certificate is given, and is then
  * `verify-ca`; `verify-ca` checks the chain, `verify-full` the host's name as well. Null: no TLS.
  */
-export function tlsOptions({ host, tls }: Endpoint): ConnectionOptions | null {
+export function tlsOptions({ host, tls }: Peer): ConnectionOptions | null {
   const { mode, rootCertificate, client } = tls
   if (mode === 'disable') return null
   const checked = mode.startsWith('verify') || (mode === 'require' && rootCertificate !== null)
@@ -58,7 +64,7 @@ export function isTlsDeclined(error: unknown): boolean {
 }
 
 /** A failure of TLS as a Fault that names the setting; null when it was none. */
-export function tlsFault(error: unknown, { host, tls }: Endpoint, where: string): Fault | null {
+export function tlsFault(error: unknown, { host, tls }: Peer, where: string): Fault | null {
   const code = systemCode(error) ?? ''
   const message = error instanceof Error ? error.message : ''
   const fault = (problem: string, hint: string) =>
