@@ -100,7 +100,9 @@ export async function openQueue(
   const seldom = createSeldom(LOSS_LOGGED_MS)
   boss.on('error', (error) => {
     // While there is no connection each of its workers says so, twice a second.
-    const passedOver = isConnectionLoss(error) ? seldom() : 0
+    // What it gives then is a copy of an error, not one.
+    const copied = Object.assign(new Error(error.message), error)
+    const passedOver = isConnectionLoss(copied) ? seldom() : 0
     if (passedOver !== null) log.warn('job queue error', { error: error.message, passedOver })
   })
   await boss.start()

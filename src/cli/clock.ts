@@ -3,7 +3,7 @@ import { parseSpan } from '../base/span.ts'
 import { readArguments, UsageError } from './arguments.ts'
 import { operatorLog, requireConfig } from './setup.ts'
 
-/** `holdfast clock advance 8d`: only on a data folder that was made with a development clock. */
+/** `holdfast clock advance 8d`: only of a service that was made with a development clock. */
 export async function clock(words: readonly string[], signal: AbortSignal): Promise<undefined> {
   const given = readArguments(words, {})
   const [verb, span] = given.words

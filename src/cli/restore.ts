@@ -4,7 +4,7 @@ import { parseBackupSetId } from '../base/ids.ts'
 import { readArguments, UsageError } from './arguments.ts'
 import { formatBytes, operatorLog, progressLine, requireConfig } from './setup.ts'
 
-/** Restores a set into a folder of its own, as the person who called it; needs the data folder. */
+/** Restores a set into a folder of its own, as the person who called it. */
 export async function restore(words: readonly string[], signal: AbortSignal): Promise<undefined> {
   const given = readArguments(words, {
     'backup-id': 'text',

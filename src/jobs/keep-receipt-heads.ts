@@ -62,7 +62,8 @@ export async function keepReceiptHeads(
 /** Aborts when the lock is gone though nobody gave it back. */
 function lostSignal({ lost }: FileLock): AbortSignal {
   const gone = new AbortController()
-  lost.then(() => gone.abort())
+  const abort = () => gone.abort()
+  lost.then(abort, abort)
   return gone.signal
 }
 
