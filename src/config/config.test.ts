@@ -200,6 +200,33 @@ for (const text of ['101%', '-1', '5 GB', '1.5GiB', '999999999999999TiB', '%']) 
   })
 }
 
+for (const [text, hours] of [
+  ['0', 0],
+  ['24h', 24],
+  ['7d', 168],
+  ['1d12h', 36],
+] as const) {
+  test(`reads HOLDFAST_UNDELETE_WINDOW=${text}`, () => {
+    const { undeleteWindowMs } = configOf({ HOLDFAST_UNDELETE_WINDOW: text })
+    assert.equal(undeleteWindowMs, hours * 3_600_000)
+  })
+}
+
+for (const text of ['24', '-1h', '1w', 'forever', '731d', '0.5h', '99999999999999999999d']) {
+  test(`refuses HOLDFAST_UNDELETE_WINDOW=${text}`, () => {
+    assert.equal(problemsOf({ HOLDFAST_UNDELETE_WINDOW: text }).length, 1)
+  })
+}
+
+test('the undelete window is 24 h and nothing is paused, unless it is said', () => {
+  const { undeleteWindowMs, paused } = configOf({})
+  assert.deepEqual([undeleteWindowMs, [...paused]], [24 * 3_600_000, []])
+  const both = loadConfig({ HOLDFAST_DATA: '/d', HOLDFAST_PAUSE: 'expiry, backups' }, '/', false)
+  assert.deepEqual([...both.config.paused], ['backups', 'expiry'])
+  assert.equal(both.warnings.length, 2)
+  assert.match(problemsOf({ HOLDFAST_PAUSE: 'expiry,backup' }).join(), /not backup$/)
+})
+
 test('refuses what is set in halves', () => {
   const both = /^HOLDFAST_TLS_CERT and HOLDFAST_TLS_KEY must be set together$/
   assert.match(problemsOf({ HOLDFAST_TLS_CERT: 'c' }).join('\n'), both)

@@ -20,6 +20,7 @@ import { DescribeRegions } from './describe-regions.ts'
 import { HoldBackup } from './hold-backup.ts'
 import { ModifyBackupPolicy } from './modify-backup-policy.ts'
 import { ModifyDBInstanceDeletionProtection } from './modify-db-instance-deletion-protection.ts'
+import { noteRefusedCalls } from './note-refused-calls.ts'
 import type { OperationParts } from './parts.ts'
 import { PreviewDeleteBackup } from './preview-delete-backup.ts'
 import { PreviewModifyBackupPolicy } from './preview-modify-backup-policy.ts'
@@ -27,14 +28,24 @@ import { PurgeDeletedBackup } from './purge-deleted-backup.ts'
 import { ReleaseBackupHold } from './release-backup-hold.ts'
 import { UndeleteBackup } from './undelete-backup.ts'
 
+/** What sets can be lost or saved by; `DeleteBackup` records its refusals itself, with their rules. */
+const ON_RECORD: readonly Operation<OperationParts>[] = [
+  DeleteDBInstance,
+  HoldBackup,
+  ModifyBackupPolicy,
+  PurgeDeletedBackup,
+  ReleaseBackupHold,
+  UndeleteBackup,
+]
+
 /** Every action that the API answers. */
 export const OPERATIONS: readonly Operation<OperationParts>[] = [
+  ...ON_RECORD.map(noteRefusedCalls),
   AttachDBInstance,
   CancelBackup,
   CreateBackup,
   CreateDBInstance,
   DeleteBackup,
-  DeleteDBInstance,
   DescribeAttachTask,
   DescribeBackupDeletability,
   DescribeBackupHolds,
@@ -47,12 +58,7 @@ export const OPERATIONS: readonly Operation<OperationParts>[] = [
   DescribeDetachedBackups,
   DescribeEvents,
   DescribeRegions,
-  HoldBackup,
-  ModifyBackupPolicy,
   ModifyDBInstanceDeletionProtection,
   PreviewDeleteBackup,
   PreviewModifyBackupPolicy,
-  PurgeDeletedBackup,
-  ReleaseBackupHold,
-  UndeleteBackup,
 ]

@@ -93,15 +93,16 @@ export interface ServiceCluster extends AsyncDisposable {
   readonly folder: string
 }
 
-/** Starts all of them at the same moment, on an empty database. */
+/** Starts all of them at the same moment, on an empty database; `changed` goes into each environment. */
 export async function openServiceCluster(
   counts: { readonly apis: number; readonly workers: number } = { apis: 2, workers: 2 },
+  changed: Readonly<Record<string, string>> = {},
 ): Promise<ServiceCluster> {
   await using stack = new AsyncDisposableStack()
   const database = stack.use(await CatalogueDatabase.open())
   const folder = await database.host.folder('cluster')
   const add = async (role: 'api' | 'worker', number: number) => {
-    const service = await processOn(database, folder, role, `${role}-${number}`)
+    const service = await processOn(database, folder, role, `${role}-${number}`, changed)
     return stack.use(service)
   }
   const apis: ServiceProcess[] = []

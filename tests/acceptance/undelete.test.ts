@@ -139,6 +139,22 @@ for (const action of ['UndeleteBackup', 'PurgeDeletedBackup']) {
   })
 }
 
+test('a refused call is an event, and no receipt', async () => {
+  // At most ten a minute are recorded of an instance: this one has its own.
+  const asked = { DBInstanceId: 'pgm-nobody', BackupId: '99' }
+  const reply = await service.call('UndeleteBackup', asked)
+  refused(reply, 404, 'InvalidDBInstanceName.NotFound')
+  const about = { RegionId: 'local', DBInstanceId: 'pgm-nobody' }
+  const events = await service.ask('DescribeEvents', about)
+  const list = (events['EventItems'] as Reply)['EventItems'] as readonly Reply[]
+  const { RequestId } = reply.parsed as Reply
+  assert.deepEqual(
+    list.map((one) => [one['EventName'], String(one['EventPayload']).includes(String(RequestId))]),
+    [['UndeleteBackup', true]],
+  )
+  assert.ok(!(await service.succeed('receipts', 'export')).includes(String(RequestId)))
+})
+
 test('U6: a purge by hand ends the window: the foretold bytes are back, and nothing undeletes', async () => {
   const id = sets[1] ?? ''
   await service.ask('DeleteBackup', on(id))
