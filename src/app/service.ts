@@ -244,6 +244,7 @@ async function startWorkers(parts: Parts, stack: AsyncDisposableStack): Promise<
   const localServers = stack.use(
     createLocalServers({
       ...{ catalogue, engine: local, sealer, freePort, log },
+      instancesDirectory: folder.instances,
       tryLock: place.holdInstances,
     }),
   )

@@ -26,8 +26,8 @@ export async function serve(words: readonly string[], signal: AbortSignal): Prom
     process.stderr.write(`Warning: ${warning}\n`)
   }
   await using service = await startService(config, { role, developmentClock }, log, signal)
-  if (service.url) process.stderr.write(`Holdfast listens on ${service.url}\n`)
-  else process.stderr.write(`Holdfast works\n`)
+  const works = `Holdfast works, without the API; its metrics: ${service.metricsUrl ?? 'nowhere'}`
+  process.stderr.write(`${service.url ? `Holdfast listens on ${service.url}` : works}\n`)
   if (service.accessKeyFile) {
     process.stderr.write(`The access key is in ${service.accessKeyFile}\n`)
   }

@@ -57,6 +57,13 @@ async function createServers(local: LocalEngine, run: Run, parts: WorkerParts): 
   const { version, servers } = await planServers(run, parts)
   const primary = servers.find((server) => server.role === 'primary')
   invariant(primary, 'every instance has a primary')
+  // A killed worker may have begun it in the data folder of another host.
+  if (!(await parts.localServers.isOwn(primary.directory))) {
+    throw new Fault(
+      'unfit',
+      `${primary.directory}, begun by another process, is not in this folder`,
+    )
+  }
   for (const server of servers) {
     const plan = planOf(server, primary.port, version, parts.sealer)
     run.report(`creating ${server.role}`)
@@ -128,7 +135,8 @@ async function removeServers(local: LocalEngine, run: Run, parts: WorkerParts): 
   const servers = await run.transaction((tx) => localServersOf(tx, run.instanceId))
   for (const server of [...servers].reverse()) {
     await parts.localServers.stop(server.node)
-    await local.remove(server.directory)
+    const { directory } = server
+    if (await parts.localServers.isOwn(directory)) await local.remove(directory)
   }
   // The job's row goes with the instance: that is its end.
   await run.transaction((tx) => removeInstance(tx, run.instanceId))

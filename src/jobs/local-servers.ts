@@ -1,4 +1,5 @@
-import { stat } from 'node:fs/promises'
+import { realpath, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { pause, rest } from '../base/clock.ts'
 import { describeError, Fault, invariant, isFault } from '../base/fault.ts'
 import type { FileLock } from '../base/file-lock.ts'
@@ -22,6 +23,8 @@ export interface LocalServers extends AsyncDisposable {
   take(signal: AbortSignal): Promise<void>
   /** Stops all servers and gives the lock back: another process runs them from now on. */
   release(): Promise<void>
+  /** Whether a server's directory, there or not, has its place in the folder of the lock. */
+  isOwn(directory: string): Promise<boolean>
   /** Starts the server unless it runs; repeatable. */
   ensureRunning(plan: LocalServerPlan, signal: AbortSignal): Promise<void>
   stop(node: string): Promise<void>
@@ -72,6 +75,8 @@ interface Needs {
   readonly engine: LocalEngine
   readonly sealer: Sealer
   readonly freePort: () => Promise<number>
+  /** Where the directories are that the lock is for. */
+  readonly instancesDirectory: string
   /** Null while another process holds the lock. */
   readonly tryLock: () => Promise<FileLock | null>
   readonly log: Logger
@@ -127,9 +132,11 @@ export function createLocalServers(needs: Needs): LocalServers {
     await stopAll()
     await lock.giveBack()
   }
+  const isOwn = (directory: string) => isIn(directory, needs.instancesDirectory)
   return {
     take: lock.take,
     release,
+    isOwn,
     ensureRunning,
     stop,
     retire: async (node) => {
@@ -141,10 +148,17 @@ export function createLocalServers(needs: Needs): LocalServers {
     },
     supervise: (signal) => {
       const isRunning = (node: string) => running.has(node)
-      return supervise(needs, { isRunning, ensureRunning, stop, isHeld: lock.isHeld }, signal)
+      const servers = { isRunning, ensureRunning, stop, isOwn, isHeld: lock.isHeld }
+      return supervise(needs, servers, signal)
     },
     [Symbol.asyncDispose]: release,
   }
+}
+
+/** A folder may be spelt differently at each start. */
+async function isIn(directory: string, folder: string): Promise<boolean> {
+  const parent = await realpath(dirname(directory)).catch(() => null) // Another host's.
+  return parent === (await realpath(folder))
 }
 
 interface HeldLock {
@@ -179,7 +193,7 @@ function createHeldLock({ tryLock, log }: Pick<Needs, 'tryLock' | 'log'>): HeldL
   }
 }
 
-interface Servers extends Pick<LocalServers, 'ensureRunning' | 'stop'> {
+interface Servers extends Pick<LocalServers, 'isOwn' | 'ensureRunning' | 'stop'> {
   isRunning(node: string): boolean
   isHeld(): boolean
 }
@@ -187,13 +201,13 @@ interface Servers extends Pick<LocalServers, 'ensureRunning' | 'stop'> {
 async function supervise(needs: Needs, servers: Servers, signal: AbortSignal): Promise<void> {
   const { catalogue, sealer } = needs
   const failures = new Map<string, { count: number; notBefore: number }>()
-  const absent = new Set<string>()
+  const elsewhere = new Set<string>()
   while (!signal.aborted) {
     for (const server of await catalogue.transaction(localServersToRun)) {
       if (!servers.isHeld()) throw new Fault('transient', 'the lock on local servers was lost')
       const failed = failures.get(server.node)
       if (servers.isRunning(server.node)) continue
-      if (await isAbsent(server, absent, needs.log)) continue
+      if (await isElsewhere(server, servers, elsewhere, needs.log)) continue
       if (failed && failed.notBefore > performance.now()) continue
       try {
         await servers.ensureRunning(await planFor(catalogue, server, sealer), signal)
@@ -210,17 +224,19 @@ async function supervise(needs: Needs, servers: Servers, signal: AbortSignal): P
   }
 }
 
-/** A server whose files are on another host is left alone; that is told once. */
-async function isAbsent(
+/** A server whose files are on another host, or in another data folder, is left alone; told once. */
+async function isElsewhere(
   { node, directory }: LocalServerRecord,
+  servers: Pick<Servers, 'isOwn'>,
   told: Set<string>,
   log: Logger,
 ): Promise<boolean> {
-  if ((await stat(directory).catch(() => null)) !== null) {
+  const there = (await stat(directory).catch(() => null)) !== null
+  if (there && (await servers.isOwn(directory))) {
     told.delete(node)
     return false
   }
-  if (!told.has(node)) log.warn('a local server is not on this host', { node, directory })
+  if (!told.has(node)) log.warn('a local server is not in this data folder', { node, directory })
   told.add(node)
   return true
 }

@@ -48,7 +48,9 @@ async function removeLocalServers(run: Run, parts: WorkerParts): Promise<void> {
   for (const server of [...servers].reverse()) {
     run.report(`removing ${server.role}`)
     await parts.localServers.retire(server.node)
-    await local?.remove(server.directory)
+    const { directory } = server
+    if (await parts.localServers.isOwn(directory)) await local?.remove(directory)
+    else run.log.warn('the files of a local server are not here, and stay', { directory })
   }
 }
 

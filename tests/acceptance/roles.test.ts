@@ -2,7 +2,11 @@ import assert from 'node:assert/strict'
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { openServiceCluster, type ServiceCluster } from '../../src/testing/service-cluster.ts'
+import {
+  openServiceCluster,
+  processOn,
+  type ServiceCluster,
+} from '../../src/testing/service-cluster.ts'
 import {
   itemsOf,
   type Reply,
@@ -150,6 +154,24 @@ test('a worker that hangs keeps its servers, and gives them over when it goes on
     process.kill(hung.pid, 'SIGCONT')
   }
   await until(async () => (await keeper()) === other, 'the other worker has started them')
+  await until(() => api.isRunning(pair), 'the pair runs')
+})
+
+test('a worker of another host leaves alone the servers whose files it does not have', async () => {
+  const far = await processOn(cluster.database, cluster.folder, 'worker', 'far', {
+    HOLDFAST_DATA: join(cluster.folder, 'far'),
+    HOLDFAST_STORAGE: api.storageFolder,
+    HOLDFAST_KEY_FILE: join(api.dataFolder, 'key'),
+  })
+  await using _far = far
+  await Promise.all(cluster.workers.map((worker) => worker.stop('SIGTERM')))
+  await far.start()
+  const told = async () => (await far.log()).includes('a local server is not in this data folder')
+  await until(told, 'the other host says so')
+  assert.deepEqual(await readdir(join(cluster.folder, 'far', 'instances')), [])
+  assert.doesNotMatch(await far.log(), /does not start/)
+  await Promise.all(cluster.workers.map((worker) => worker.start()))
+  await far.stop('SIGTERM')
   await until(() => api.isRunning(pair), 'the pair runs')
 })
 

@@ -124,7 +124,10 @@ test('a storage of another repository, or an empty one, is refused', async () =>
   const empty = join(folder, 'empty')
   await mkdir(empty)
   const told = await refused(['--role', 'worker'], await elsewhere({ HOLDFAST_STORAGE: empty }))
-  assert.match(told, /header|repository/)
+  assert.match(
+    told,
+    /there is no repository\.json in the storage\n.*whether the storage is mounted/,
+  )
   assert.deepEqual(await readdir(empty), [])
   await database.create('second')
   const fresh = { HOLDFAST_DATABASE_URL: database.url('second') }
