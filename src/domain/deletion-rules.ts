@@ -114,7 +114,7 @@ const SET_RULES: readonly RuleRow[] = [
     rule: 'set-finished',
     number: 'D8',
     about: 'set',
-    binds: BY_HAND,
+    binds: ALWAYS,
     last: true,
     judge: ({ set }) =>
       set?.state === 'failed'
@@ -161,12 +161,11 @@ const SET_RULES: readonly RuleRow[] = [
     number: 'E4',
     about: 'set',
     binds: EXPIRY,
-    judge: ({ policy, set, kept }) => {
-      if (!policy?.log.enabled) return holds('log backup is off')
-      return kept?.anchorId === set?.id
+    judge: ({ instance, set, kept }) =>
+      released(instance) ??
+      (kept?.anchorId === set?.id
         ? fails('the log window begins with a restore from it', 'state')
-        : holds('the log window can be restored without it')
-    },
+        : holds('no log window begins with a restore from it')),
   },
 ]
 
@@ -184,7 +183,10 @@ const BATCH_RULES: readonly RuleRow[] = [
 /** In order: the first rule that fails is the refusal. */
 export const RULES: readonly RuleRow[] = [...INSTANCE_RULES, ...SET_RULES, ...BATCH_RULES]
 
-/** A released instance has no server to be asked and no category to keep: only its sets' rules bind. */
+/**
+ * A released instance has no server to be asked, no category, and nobody who could change its policy:
+ * what protects a living instance's sets as a whole has ended, and only holds still do.
+ */
 function released(instance: Instance | null): Found | null {
   return instance?.status === 'Released' ? holds('the instance was released') : null
 }
@@ -196,8 +198,8 @@ function judgeCategory(instance: Instance | null, policy: BackupPolicy | null): 
   return fails(`${category}, needs HighAvailability; AllowManualDelete is off`, 'policy')
 }
 
-function judgeHolds({ set }: Judged): Found {
-  const held = set?.holds ?? []
+function judgeHolds({ set, now }: Judged): Found {
+  const held = (set?.holds ?? []).filter(({ until }) => until === null || until > now)
   if (held.length === 0) return holds('no hold')
   const evidence = held.map(describeHold).join('; ')
   const until = held.map((hold) => hold.until)
@@ -211,11 +213,12 @@ function describeHold({ id, reason, until }: HoldFacts): string {
   return `hold ${id} (${reason}) until ${end}`
 }
 
-function judgeLogRetention({ policy }: Judged): Found {
+function judgeLogRetention({ instance, policy }: Judged): Found {
   if (!policy?.log.enabled) return holds('log backup is off')
   const { retentionDays } = policy.log
   const evidence = `log retention ${retentionDays} d, data retention ${policy.dataRetentionDays} d`
-  return check(retentionDays < policy.dataRetentionDays, evidence, 'policy')
+  const by = instance?.status === 'Released' ? 'nothing' : 'policy'
+  return check(retentionDays < policy.dataRetentionDays, evidence, by)
 }
 
 function judgeAge({ policy, set, now }: Judged): Found {
@@ -242,8 +245,8 @@ function olderThan(from: Instant, days: number, why: string, what: string, now: 
 
 /** When sets stop succeeding, retention stops too: what is kept may be all there will ever be. */
 function judgeSuccess({ instance, policy, kept, now }: Judged): Found {
-  const gone = released(instance)
-  if (gone !== null || policy === null) return gone ?? holds('there is no policy')
+  const ended = released(instance)
+  if (ended !== null || policy === null) return ended ?? holds('there is no policy')
   const limitMs = overdueAfterMs(policy)
   const last = kept?.lastSuccessAt ?? null
   if (last === null) return fails('no backup has succeeded', 'state')
@@ -253,7 +256,9 @@ function judgeSuccess({ instance, policy, kept, now }: Judged): Found {
   return check(now - last <= limitMs, evidence, 'state')
 }
 
-function judgeMinimum({ policy, kept, going }: Judged): Found {
+function judgeMinimum({ instance, policy, kept, going }: Judged): Found {
+  const ended = released(instance)
+  if (ended) return ended
   const minimum = policy?.minimumBackupSets ?? null
   if (minimum === null) return holds('MinimumBackupSets is off')
   const count = kept?.count ?? 0
@@ -262,7 +267,9 @@ function judgeMinimum({ policy, kept, going }: Judged): Found {
   return check(left >= minimum, evidence, 'policy')
 }
 
-function judgeWindow({ policy, kept, going }: Judged): Found {
+function judgeWindow({ instance, policy, kept, going }: Judged): Found {
+  const ended = released(instance)
+  if (ended) return ended
   if (!policy?.restoreWindowProtection) return holds('RestoreWindowProtection is off')
   if (kept === null) return holds('nothing can be restored')
   const before = recoveryTime(kept)

@@ -80,7 +80,7 @@ export interface BackupSetFacts {
   readonly retainedFrom: Instant | null
   /** A restore reads from it at this moment. */
   readonly restoring: boolean
-  /** Those that hold it at this moment. */
+  /** Those that nobody has released; one that has ended by its time does not count. */
   readonly holds: readonly HoldFacts[]
 }
 
