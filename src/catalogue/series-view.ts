@@ -1,4 +1,4 @@
-import { sql } from 'kysely'
+import { type RawBuilder, sql } from 'kysely'
 import type { SeriesId } from '../base/ids.ts'
 import type { PackState, RetirementState, SeriesView } from '../series/ending.ts'
 import type { SetNumber } from '../series/series.ts'
@@ -14,38 +14,57 @@ export interface Run {
   readonly next: SetNumber | null
 }
 
-interface Neighbours {
+/** A number with those before and after it that count as kept; see `Run`. */
+export interface Neighbours {
   readonly number: SetNumber
   readonly previous: number
   readonly next: SetNumber | null
 }
 
 /**
- * The runs that `numbers` form among the sets in `states`. Two index lookups for each number, however
- * long the series is.
+ * Columns `previous` and `next` of the set `number` (an SQL name), as joins: two index lookups for each
+ * number, however long the series is.
  */
+export function neighboursSql(
+  series: SeriesId,
+  number: string,
+  states: 'kept' | 'kept or deleted',
+): { readonly columns: RawBuilder<unknown>; readonly joins: RawBuilder<unknown> } {
+  // Spelt as in the partial indexes, or they are not used.
+  const counts = sql.raw(states === 'kept' ? `state = 'kept'` : `state in ('kept', 'deleted')`)
+  const of = sql.raw(number)
+  return {
+    columns: sql`coalesce(previous_set.number, 0) as previous, next_set.number as next`,
+    joins: sql`
+      left join lateral (select number from backup_set
+        where series = ${series} and number < ${of} and ${counts}
+        order by number desc limit 1) previous_set on true
+      left join lateral (select number from backup_set
+        where series = ${series} and number > ${of} and ${counts}
+        order by number limit 1) next_set on true`,
+  }
+}
+
+/** The runs that `numbers` form among the sets in `states`. */
 export async function runsOf(
   tx: Transaction,
   series: SeriesId,
   numbers: readonly SetNumber[],
   states: 'kept' | 'kept or deleted',
 ): Promise<readonly Run[]> {
-  // Spelt as in the partial indexes, or they are not used.
-  const counts = sql.raw(states === 'kept' ? `state = 'kept'` : `state in ('kept', 'deleted')`)
+  const { columns, joins } = neighboursSql(series, 'u.number', states)
   const { rows } = await sql<Neighbours>`
-    select u.number, coalesce(p.number, 0) as previous, n.number as next
-    from unnest(${numbers}::int[]) as u(number)
-      left join lateral (select number from backup_set
-        where series = ${series} and number < u.number and ${counts}
-        order by number desc limit 1) p on true
-      left join lateral (select number from backup_set
-        where series = ${series} and number > u.number and ${counts}
-        order by number limit 1) n on true
+    select u.number, ${columns} from unnest(${numbers}::int[]) as u(number) ${joins}
     order by u.number`.execute(sqlOf(tx))
+  return joinRuns(rows)
+}
+
+/** `neighbours` ascending by number. Those belong to one run between which nothing else is kept. */
+export function joinRuns(neighbours: readonly Neighbours[]): readonly Run[] {
   const runs: { members: SetNumber[]; previous: number; next: SetNumber | null }[] = []
-  for (const { number, previous, next } of rows) {
+  for (const { number, previous, next } of neighbours) {
     const run = runs.at(-1)
-    if (run && run.members.at(-1) === previous) {
+    if (run && (run.next === null || previous < run.next)) {
       run.members.push(number)
       run.next = next
     } else runs.push({ members: [number], previous, next })
@@ -67,12 +86,15 @@ export async function loadView(
 ): Promise<SeriesView> {
   const db = sqlOf(tx)
   const wanted = runs.flatMap((run) => rowsOf(run, what))
+  // The offset keeps each pair a lookup of its own: a join is taken for one that reads the history.
   const rows = await sql<RetirementState>`
     select t.pack, t.born, t.retired, t.bytes
     from unnest(${wanted.map((w) => w.retired)}::int[], ${wanted.map((w) => w.bornAfter)}::int[])
       as w(retired, born_after)
-    join retirement t on t.series = ${series} and t.retired = w.retired
-      and t.born > w.born_after`.execute(db)
+    cross join lateral (
+      select pack, born, retired, bytes from retirement
+      where series = ${series} and retired = w.retired and born > w.born_after
+      offset 0) t`.execute(db)
   const open = runs.find((run) => run.next === null)
   const packs = await sql<PackState>`
     select pack, born, live_bytes as "liveBytes", target_bytes as "targetBytes" from pack
