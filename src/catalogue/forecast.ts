@@ -50,7 +50,8 @@ export async function forecastDeletion(
   const mine = await membersNamed(tx, of.series, setIds)
   const waiting = await membersAround(tx, of.series, mine)
   const members = [...mine, ...waiting].sort((a, b) => a.number - b.number)
-  let view = await loadView(tx, of.series, joinRuns(members), 'bytes')
+  const wanted = waiting.length === 0 ? 'totals' : 'deaths'
+  let view = await loadView(tx, of.series, joinRuns(members), wanted)
   for (const group of groupsOf(waiting)) view = afterEnding(view, planEnding(view, group))
   const numbers = mine.map((member) => member.number)
   const ending = planEnding(view, numbers)

@@ -73,46 +73,66 @@ export function joinRuns(neighbours: readonly Neighbours[]): readonly Run[] {
 }
 
 /**
+ * `everything` is what a purge changes. For a forecast the rows that can die are enough: `deaths` has
+ * each of them, `totals` one for each pack, when all members end together and so all of them die.
+ */
+type Wanted = 'everything' | 'deaths' | 'totals'
+
+/**
  * Reads what ending runs can touch, and no more (rule R6). Rows are retired by sets that are there, so
- * those of a run are retired by its members or its next set. With `bytes` only those that can die are
- * read: they alone count for a forecast. `kept` of the view are the members and their neighbours only:
- * whether a row's interval is stabbed is decided by them.
+ * those of a run are retired by its members or its next set. `kept` of the view are the members and
+ * their neighbours only: whether a row's interval is stabbed is decided by them.
  */
 export async function loadView(
   tx: Transaction,
   series: SeriesId,
   runs: readonly Run[],
-  what: 'bytes' | 'everything',
+  wanted: Wanted,
 ): Promise<SeriesView> {
-  const db = sqlOf(tx)
-  const wanted = runs.flatMap((run) => rowsOf(run, what))
-  // The offset keeps each pair a lookup of its own: a join is taken for one that reads the history.
-  const rows = await sql<RetirementState>`
-    select t.pack, t.born, t.retired, t.bytes
-    from unnest(${wanted.map((w) => w.retired)}::int[], ${wanted.map((w) => w.bornAfter)}::int[])
-      as w(retired, born_after)
-    cross join lateral (
-      select pack, born, retired, bytes from retirement
-      where series = ${series} and retired = w.retired and born > w.born_after
-      offset 0) t`.execute(db)
+  const retirements = await readRetirements(tx, series, runs, wanted)
   const open = runs.find((run) => run.next === null)
   const packs = await sql<PackState>`
     select pack, born, live_bytes as "liveBytes", target_bytes as "targetBytes" from pack
-    where series = ${series} and pack = any(${rows.rows.map((row) => row.pack)}::int[])
+    where series = ${series}
+      and pack = any(${[...new Set(retirements.map((row) => row.pack))]}::int[])
     union
     select pack, born, live_bytes, target_bytes from pack
-    where series = ${series} and born > ${open?.previous ?? 2147483647} and live_bytes > 0`.execute(
-    db,
-  )
+    where series = ${series} and born > ${open?.previous ?? 2147483647}
+      and live_bytes > 0`.execute(sqlOf(tx))
   return {
     kept: keptAround(runs),
     packs: new Map(packs.rows.map((pack) => [pack.pack, pack])),
-    retirements: rows.rows,
+    retirements,
   }
 }
 
-function rowsOf({ members, previous, next }: Run, what: 'bytes' | 'everything') {
-  const bornAfter = what === 'bytes' ? previous : 0
+async function readRetirements(
+  tx: Transaction,
+  series: SeriesId,
+  runs: readonly Run[],
+  wanted: Wanted,
+): Promise<readonly RetirementState[]> {
+  const looked = runs.flatMap((run) => lookupsOf(run, wanted))
+  // The offset keeps each pair a lookup of its own: a join is taken for one that reads the history.
+  const found = sql`
+    from unnest(${looked.map((l) => l.retired)}::int[], ${looked.map((l) => l.bornAfter)}::int[])
+        as l(retired, born_after)
+      cross join lateral (
+        select pack, born, retired, bytes from retirement
+        where series = ${series} and retired = l.retired and born > l.born_after
+        offset 0) t`
+  const { rows } =
+    wanted === 'totals'
+      ? await sql<RetirementState>`
+          select t.pack, t.born, max(t.retired) as retired, sum(t.bytes)::bigint as bytes
+          ${found} group by t.pack, t.born`.execute(sqlOf(tx))
+      : await sql<RetirementState>`
+          select t.pack, t.born, t.retired, t.bytes ${found}`.execute(sqlOf(tx))
+  return rows
+}
+
+function lookupsOf({ members, previous, next }: Run, wanted: Wanted) {
+  const bornAfter = wanted === 'everything' ? 0 : previous
   return [
     ...members.map((retired) => ({ retired, bornAfter })),
     ...(next === null ? [] : [{ retired: next, bornAfter: previous }]),
