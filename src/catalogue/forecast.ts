@@ -5,7 +5,7 @@ import type { SetNumber } from '../series/series.ts'
 import type { Transaction } from './database.ts'
 import { sqlOf } from './database.ts'
 import { beingReadSql } from './pins.ts'
-import { loadView, runsOf } from './series-view.ts'
+import { joinRuns, loadView, type Neighbours, neighboursSql } from './series-view.ts'
 
 /** What deleting sets gives, if their purge is decided now. */
 export interface Forecast {
@@ -22,8 +22,8 @@ export interface Forecast {
   readonly exact: boolean
 }
 
-interface Member {
-  readonly number: SetNumber
+/** Its neighbours are kept sets: whatever is deleted between them takes part. */
+interface Member extends Neighbours {
   readonly setId: number
   readonly deletion: number | null
   readonly manifestBytes: number
@@ -48,12 +48,12 @@ export async function forecastDeletion(
     return { releasedBytes: 0, freedBytes: 0, remainingCount: 0, exact: true }
   }
   const mine = await membersNamed(tx, of.series, setIds)
-  const numbers = mine.map((member) => member.number)
-  const waiting = await membersAround(tx, of.series, numbers)
-  const all = [...mine, ...waiting].map((member) => member.number).sort((a, b) => a - b)
-  const runs = await runsOf(tx, of.series, all, 'kept or deleted')
-  let view = await loadView(tx, of.series, runs, 'bytes')
+  const waiting = await membersAround(tx, of.series, mine)
+  const members = [...mine, ...waiting].sort((a, b) => a.number - b.number)
+  const wanted = waiting.length === 0 ? 'totals' : 'deaths'
+  let view = await loadView(tx, of.series, joinRuns(members), wanted)
   for (const group of groupsOf(waiting)) view = afterEnding(view, planEnding(view, group))
+  const numbers = mine.map((member) => member.number)
   const ending = planEnding(view, numbers)
   const manifestBytes = mine.reduce((total, member) => total + member.manifestBytes, 0)
   return {
@@ -72,28 +72,35 @@ async function membersNamed(
   series: SeriesId,
   setIds: readonly BackupSetId[],
 ): Promise<readonly Member[]> {
+  const { columns, joins } = neighboursSql(series, 's.number', 'kept')
   const { rows } = await sql<Member>`
-    select ${MEMBER} from backup_set s
+    select ${MEMBER}, ${columns} from backup_set s ${joins}
     where s.series = ${series} and s.state in ('kept', 'deleted')
       and s.set_id = any(${setIds}::bigint[])
     order by s.number`.execute(sqlOf(tx))
   return rows
 }
 
-/** Deleted sets between the kept neighbours of `numbers`, without those themselves. */
+/**
+ * Deleted sets between the kept neighbours of those named, without those themselves. One between two
+ * that are named is found from both.
+ */
 async function membersAround(
   tx: Transaction,
   series: SeriesId,
-  numbers: readonly SetNumber[],
+  named: readonly Member[],
 ): Promise<readonly Member[]> {
-  const runs = await runsOf(tx, series, numbers, 'kept')
   const { rows } = await sql<Member>`
-    select distinct ${MEMBER}
-    from unnest(${runs.map((run) => run.previous)}::int[], ${runs.map((run) => run.next)}::int[])
-      as r(previous, next)
-    join backup_set s on s.series = ${series} and s.state = 'deleted'
-      and s.number > r.previous and s.number < coalesce(r.next, 2147483647)
-    where s.number <> all(${numbers}::int[])
+    select distinct on (s.deletion, s.number) ${MEMBER}, r.previous, r.next
+    from (select distinct * from
+        unnest(${named.map((set) => set.previous)}::int[], ${named.map((set) => set.next)}::int[])
+          as u(previous, next)) r
+      cross join lateral (
+        select * from backup_set
+        where series = ${series} and state = 'deleted'
+          and number > r.previous and number < coalesce(r.next, 2147483647)
+        offset 0) s
+    where s.number <> all(${named.map((set) => set.number)}::int[])
     order by s.deletion, s.number`.execute(sqlOf(tx))
   return rows
 }

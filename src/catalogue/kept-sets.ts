@@ -27,19 +27,23 @@ interface Row {
 
 /**
  * What the rules need of all kept sets of an instance together, for a request that names at most
- * `named` sets. A handful of index lookups, however long the history is.
+ * `named` sets; null when nobody asks for the time that can be restored to: its edges are empty then.
+ * A handful of index lookups, however long the history is.
  */
 export async function keptSetsOf(
   tx: Transaction,
   { instance, policy }: { readonly instance: Instance; readonly policy: BackupPolicy },
-  named: number,
+  named: number | null,
   now: Instant,
 ): Promise<KeptSets> {
-  const edges = (order: 'asc' | 'desc') => sql`coalesce((
-    select json_agg(json_build_object('id', e.set_id, 'at', e.consistent_at)) from (
-      select set_id, consistent_at from backup_set
-      where series = s.series and state = 'kept'
-      order by consistent_at ${sql.raw(order)} limit ${named + 1}) e), '[]')`
+  const edges = (order: 'asc' | 'desc') =>
+    named === null
+      ? sql`'[]'::json`
+      : sql`coalesce((
+          select json_agg(json_build_object('id', e.set_id, 'at', e.consistent_at)) from (
+            select set_id, consistent_at from backup_set
+            where series = s.series and state = 'kept'
+            order by consistent_at ${sql.raw(order)} limit ${named + 1}) e), '[]')`
   const window = policy.log.enabled ? now - policy.log.retentionDays * DAY_MS : null
   const { rows } = await sql<Row>`
     select s.series, s.kept_count as count,

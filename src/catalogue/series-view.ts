@@ -1,4 +1,4 @@
-import { sql } from 'kysely'
+import { type RawBuilder, sql } from 'kysely'
 import type { SeriesId } from '../base/ids.ts'
 import type { PackState, RetirementState, SeriesView } from '../series/ending.ts'
 import type { SetNumber } from '../series/series.ts'
@@ -14,38 +14,57 @@ export interface Run {
   readonly next: SetNumber | null
 }
 
-interface Neighbours {
+/** A number with those before and after it that count as kept; see `Run`. */
+export interface Neighbours {
   readonly number: SetNumber
   readonly previous: number
   readonly next: SetNumber | null
 }
 
 /**
- * The runs that `numbers` form among the sets in `states`. Two index lookups for each number, however
- * long the series is.
+ * Columns `previous` and `next` of the set `number` (an SQL name), as joins: two index lookups for each
+ * number, however long the series is.
  */
+export function neighboursSql(
+  series: SeriesId,
+  number: string,
+  states: 'kept' | 'kept or deleted',
+): { readonly columns: RawBuilder<unknown>; readonly joins: RawBuilder<unknown> } {
+  // Spelt as in the partial indexes, or they are not used.
+  const counts = sql.raw(states === 'kept' ? `state = 'kept'` : `state in ('kept', 'deleted')`)
+  const of = sql.raw(number)
+  return {
+    columns: sql`coalesce(previous_set.number, 0) as previous, next_set.number as next`,
+    joins: sql`
+      left join lateral (select number from backup_set
+        where series = ${series} and number < ${of} and ${counts}
+        order by number desc limit 1) previous_set on true
+      left join lateral (select number from backup_set
+        where series = ${series} and number > ${of} and ${counts}
+        order by number limit 1) next_set on true`,
+  }
+}
+
+/** The runs that `numbers` form among the sets in `states`. */
 export async function runsOf(
   tx: Transaction,
   series: SeriesId,
   numbers: readonly SetNumber[],
   states: 'kept' | 'kept or deleted',
 ): Promise<readonly Run[]> {
-  // Spelt as in the partial indexes, or they are not used.
-  const counts = sql.raw(states === 'kept' ? `state = 'kept'` : `state in ('kept', 'deleted')`)
+  const { columns, joins } = neighboursSql(series, 'u.number', states)
   const { rows } = await sql<Neighbours>`
-    select u.number, coalesce(p.number, 0) as previous, n.number as next
-    from unnest(${numbers}::int[]) as u(number)
-      left join lateral (select number from backup_set
-        where series = ${series} and number < u.number and ${counts}
-        order by number desc limit 1) p on true
-      left join lateral (select number from backup_set
-        where series = ${series} and number > u.number and ${counts}
-        order by number limit 1) n on true
+    select u.number, ${columns} from unnest(${numbers}::int[]) as u(number) ${joins}
     order by u.number`.execute(sqlOf(tx))
+  return joinRuns(rows)
+}
+
+/** `neighbours` ascending by number. Those belong to one run between which nothing else is kept. */
+export function joinRuns(neighbours: readonly Neighbours[]): readonly Run[] {
   const runs: { members: SetNumber[]; previous: number; next: SetNumber | null }[] = []
-  for (const { number, previous, next } of rows) {
+  for (const { number, previous, next } of neighbours) {
     const run = runs.at(-1)
-    if (run && run.members.at(-1) === previous) {
+    if (run && (run.next === null || previous < run.next)) {
       run.members.push(number)
       run.next = next
     } else runs.push({ members: [number], previous, next })
@@ -54,43 +73,66 @@ export async function runsOf(
 }
 
 /**
+ * `everything` is what a purge changes. For a forecast the rows that can die are enough: `deaths` has
+ * each of them, `totals` one for each pack, when all members end together and so all of them die.
+ */
+type Wanted = 'everything' | 'deaths' | 'totals'
+
+/**
  * Reads what ending runs can touch, and no more (rule R6). Rows are retired by sets that are there, so
- * those of a run are retired by its members or its next set. With `bytes` only those that can die are
- * read: they alone count for a forecast. `kept` of the view are the members and their neighbours only:
- * whether a row's interval is stabbed is decided by them.
+ * those of a run are retired by its members or its next set. `kept` of the view are the members and
+ * their neighbours only: whether a row's interval is stabbed is decided by them.
  */
 export async function loadView(
   tx: Transaction,
   series: SeriesId,
   runs: readonly Run[],
-  what: 'bytes' | 'everything',
+  wanted: Wanted,
 ): Promise<SeriesView> {
-  const db = sqlOf(tx)
-  const wanted = runs.flatMap((run) => rowsOf(run, what))
-  const rows = await sql<RetirementState>`
-    select t.pack, t.born, t.retired, t.bytes
-    from unnest(${wanted.map((w) => w.retired)}::int[], ${wanted.map((w) => w.bornAfter)}::int[])
-      as w(retired, born_after)
-    join retirement t on t.series = ${series} and t.retired = w.retired
-      and t.born > w.born_after`.execute(db)
+  const retirements = await readRetirements(tx, series, runs, wanted)
   const open = runs.find((run) => run.next === null)
   const packs = await sql<PackState>`
     select pack, born, live_bytes as "liveBytes", target_bytes as "targetBytes" from pack
-    where series = ${series} and pack = any(${rows.rows.map((row) => row.pack)}::int[])
+    where series = ${series}
+      and pack = any(${[...new Set(retirements.map((row) => row.pack))]}::int[])
     union
     select pack, born, live_bytes, target_bytes from pack
-    where series = ${series} and born > ${open?.previous ?? 2147483647} and live_bytes > 0`.execute(
-    db,
-  )
+    where series = ${series} and born > ${open?.previous ?? 2147483647}
+      and live_bytes > 0`.execute(sqlOf(tx))
   return {
     kept: keptAround(runs),
     packs: new Map(packs.rows.map((pack) => [pack.pack, pack])),
-    retirements: rows.rows,
+    retirements,
   }
 }
 
-function rowsOf({ members, previous, next }: Run, what: 'bytes' | 'everything') {
-  const bornAfter = what === 'bytes' ? previous : 0
+async function readRetirements(
+  tx: Transaction,
+  series: SeriesId,
+  runs: readonly Run[],
+  wanted: Wanted,
+): Promise<readonly RetirementState[]> {
+  const looked = runs.flatMap((run) => lookupsOf(run, wanted))
+  // The offset keeps each pair a lookup of its own: a join is taken for one that reads the history.
+  const found = sql`
+    from unnest(${looked.map((l) => l.retired)}::int[], ${looked.map((l) => l.bornAfter)}::int[])
+        as l(retired, born_after)
+      cross join lateral (
+        select pack, born, retired, bytes from retirement
+        where series = ${series} and retired = l.retired and born > l.born_after
+        offset 0) t`
+  const { rows } =
+    wanted === 'totals'
+      ? await sql<RetirementState>`
+          select t.pack, t.born, max(t.retired) as retired, sum(t.bytes)::bigint as bytes
+          ${found} group by t.pack, t.born`.execute(sqlOf(tx))
+      : await sql<RetirementState>`
+          select t.pack, t.born, t.retired, t.bytes ${found}`.execute(sqlOf(tx))
+  return rows
+}
+
+function lookupsOf({ members, previous, next }: Run, wanted: Wanted) {
+  const bornAfter = wanted === 'everything' ? 0 : previous
   return [
     ...members.map((retired) => ({ retired, bornAfter })),
     ...(next === null ? [] : [{ retired: next, bornAfter: previous }]),

@@ -15,15 +15,20 @@ export function tooManySets(count: number): string {
   return `${count} different sets are named`
 }
 
-/** What the rules look at for each ID as it was written. */
+/**
+ * What the rules look at for each ID as it was written. The edges of the time that can be restored to
+ * are read where a rule asks for them, or with `andTime`.
+ */
 export async function subjectsNamed(
   tx: Transaction,
   found: InstanceWithPolicy,
   ids: readonly string[],
   now: Instant,
+  andTime = false,
 ): Promise<readonly Subject[]> {
   const sets = await factsOfSets(tx, found.instance.id, knownNumbers(ids), now)
-  const kept = await keptSetsOf(tx, found, ids.length, now)
+  const edges = andTime || found.policy.restoreWindowProtection
+  const kept = await keptSetsOf(tx, found, edges ? ids.length : null, now)
   return ids.map((id) => {
     const number = parseBackupSetId(id)
     const set = number === null ? null : (sets.get(number) ?? null)

@@ -81,7 +81,7 @@ export const PreviewDeleteBackup = defineOperation(
       if (ids.length > SETS_PER_CALL_MAX) {
         throw refuse('DeleteBackupSetNumExceed', tooManySets(ids.length))
       }
-      const subjects = await subjectsNamed(tx, found, ids, now)
+      const subjects = await subjectsNamed(tx, found, ids, now, true)
       const { verdicts, refusal } = judgeDeletion(subjects, 'by-hand')
       const going = verdicts.filter(({ verdict }) => !verdict.refusal)
       const named = knownNumbers(going.map(({ subject }) => subject.id))
