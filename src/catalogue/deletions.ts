@@ -40,9 +40,9 @@ export async function deleteSets(
   const { actor } = record
   const made = await sql<{ deletion: number }>`
     insert into deletion (series, request_id, access_key_id, user_name, address, cause, deleted_at,
-      set_ids, released_bytes, freed_bytes)
+      purge_after, set_ids, released_bytes, freed_bytes)
     values (${series}, ${record.requestId ?? ''}, ${actor.accessKeyId ?? ''}, ${actor.user},
-      ${actor.address ?? ''}, ${record.cause}, ${record.deletedAt}, ${setIds}::bigint[],
+      ${actor.address ?? ''}, ${record.cause}, ${record.deletedAt}, ${record.purgeAfter}, ${setIds}::bigint[],
       ${forecast.releasedBytes}, ${forecast.freedBytes})
     returning deletion`.execute(db)
   invariant(made.rows[0], 'the deletion was inserted')

@@ -71,6 +71,15 @@ describe('a catalogue of the first release', () => {
     const { connection } = next.catalogue
     const after = await withClient(connection, (client) => rowsOf(client, before.columns))
     assert.deepEqual(after, before.rows)
+    // What a set knows of its undelete window now was known of its deletion only.
+    const wrong = `select
+        (select count(*) from backup_set s left join deletion d using (deletion)
+          where s.state = 'deleted' and s.purge_after is distinct from d.purge_after)
+        + (select count(*) from series r where r.kept_count <> (
+            select count(*) from backup_set s where s.series = r.series and s.state = 'kept'))
+      as wrong`
+    const found = await withClient(connection, (client) => client.query(wrong))
+    assert.equal(String(found.rows[0]?.wrong), '0')
     assert.equal(await next.catalogue.transaction(readDevelopmentClock), true)
     const [job] = await next.catalogue.transaction(openJobs)
     assert.equal(job?.id, 1002)

@@ -18,7 +18,6 @@ const STATEMENTS = [
      from deletion d where d.deletion = s.deletion and s.state = 'deleted'`,
   `alter table backup_set add check (state <> 'deleted' or purge_after is not null)`,
   `alter table deletion
-     drop column purge_after,
      add column cause text not null default 'by-hand'
        check (cause in ('by-hand', 'expiry', 'instance-removal')),
      add column user_name text not null default 'root'`,
