@@ -39,8 +39,8 @@ const NUMBER = 'q + (q - 1) / 9'
 
 /**
  * Writes the rows of one instance as backups, failures, deletions and purges would have left them:
- * sets, jobs, packs, retirements, sums, objects, plans, holds that are over, and on the oldest 2 % of
- * the sets some that are not.
+ * sets, jobs, packs, retirements, sums, objects, plans, and a hold on every set, released but for the
+ * oldest 2 %.
  */
 export async function insertHistory(client: pg.Client, history: History): Promise<void> {
   const { instanceId, sets, now, state } = history
@@ -65,8 +65,9 @@ export async function insertHistory(client: pg.Client, history: History): Promis
 async function insertSeries(client: pg.Client, history: History): Promise<number> {
   const { instanceId, sets, state, workload } = history
   const { rows } = await client.query<{ series: string }>(
-    `insert into series (instance_id, next_number, next_pack, newest_number, kept_count)
-     select $1, newest + 1, $2 + newest + 1, newest, $3 from (
+    `insert into series (instance_id, next_number, next_pack, newest_number, kept_count,
+       last_success_at)
+     select $1, newest + 1, $2 + newest + 1, newest, $3, ${history.now - 8 * DAY_MS} from (
        select ${sets} + max(${NUMBER}) as newest from generate_series(1, ${sets}) q) n
      returning series`,
     [instanceId, workload.basePacks, state === 'kept' ? sets : 0],
@@ -232,24 +233,20 @@ function everyNth(n: number, j: number, count: number): Buffer {
 async function insertHolds(
   client: pg.Client,
   series: number,
-  { instanceId, sets, now }: History,
+  { instanceId, sets, state, now }: History,
 ): Promise<void> {
+  const held = state === 'kept' ? firstFree(sets) : 0
   await client.query(
     `insert into hold (instance_id, set_id, reason, access_key_id, user_name, address, held_at,
        held_until, released_at)
      select '${instanceId}', s.set_id, 'audit', '', 'root', '', ${now}, null,
-       case when m.q > ${firstFree(sets) - 1} then ${now} end
+       case when m.q >= ${held} then ${now} end
      from made m join backup_set s on s.series = ${series} and s.number = m.number
-     where m.q <= 2 * ${firstFree(sets) - 1}`,
+     where m.q is not null`,
   )
 }
 
 /** The oldest kept set, counted from 1, that no hold keeps. */
 export function firstFree(sets: number): number {
   return Math.ceil(sets / 50) + 1
-}
-
-/** What autovacuum would have done by the time that so many rows are there. */
-export async function settle(client: pg.Client): Promise<void> {
-  await client.query('vacuum (analyze)')
 }

@@ -105,9 +105,15 @@ export async function deletedSetsOf(
   const { rows } = await sql<DeletedSet>`
     select ${DELETED} from backup_set s join deletion d using (deletion)
     where s.instance_id = ${instanceId} and s.set_id = any(${setIds}::bigint[])
-      and s.state = 'deleted' and s.purge_after > ${now}`.execute(sqlOf(tx))
+      and s.${DELETED_BY_ID} and s.purge_after > ${now}`.execute(sqlOf(tx))
   return new Map(rows.map((set) => [set.id, set]))
 }
+
+/**
+ * For statements that name sets by ID. Spelt so that no index of deleted sets fits: of those there can
+ * be many, and the planner would take reading all of them for cheaper than looking some up.
+ */
+const DELETED_BY_ID = sql`state is not distinct from 'deleted'`
 
 /** Brings back sets that are in their undelete window; their data retention counts from now on. */
 export async function undeleteSets(
@@ -120,7 +126,7 @@ export async function undeleteSets(
   const back = await sql`
     update backup_set set state = 'kept', deletion = null, purge_after = null,
       retained_from = ${now}
-    where series = ${series} and state = 'deleted' and purge_after > ${now}
+    where series = ${series} and ${DELETED_BY_ID} and purge_after > ${now}
       and set_id = any(${setIds}::bigint[]) returning 1`.execute(sqlOf(tx))
   invariant(back.rows.length === setIds.length, 'every named set is in its window')
   await countKept(tx, series, back.rows.length)
@@ -136,7 +142,7 @@ export async function endWindows(
   const series = await lockSeries(tx, instanceId)
   const ended = await sql`
     update backup_set set purge_after = ${now}
-    where series = ${series} and state = 'deleted' and set_id = any(${setIds}::bigint[])
+    where series = ${series} and ${DELETED_BY_ID} and set_id = any(${setIds}::bigint[])
     returning 1`.execute(sqlOf(tx))
   invariant(ended.rows.length === setIds.length, 'every named set is deleted and not purged')
 }

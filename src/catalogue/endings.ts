@@ -28,6 +28,7 @@ export async function purgeSets(
   numbers: readonly SetNumber[],
   now: Instant,
 ): Promise<DecidedPurge> {
+  await onlyLookUp(tx)
   const runs = await runsOf(tx, series, numbers, 'kept or deleted')
   const ending = planEnding(await loadView(tx, series, runs, 'everything'), numbers)
   await markDead(tx, series, ending)
@@ -48,6 +49,16 @@ export async function purgeSets(
   await sql`update object set state = 'abandoned', purge = ${purge}
     where name = any(${ended.manifests}::text[])`.execute(sqlOf(tx))
   return { purge, ...decided }
+}
+
+/**
+ * R6, for the rest of the transaction: its statements name their rows by key, some thousands at most.
+ * By its estimates the planner would rather join them with the whole history, read once.
+ */
+async function onlyLookUp(tx: Transaction): Promise<void> {
+  await sql`select set_config('enable_seqscan', 'off', true),
+    set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)
+    `.execute(sqlOf(tx))
 }
 
 /** R2(a): the dying rows' chunks are dead for good; packs that die whole need no bitmap. */

@@ -52,8 +52,7 @@ export async function keptSetsOf(
       (select set_id from backup_set where series = s.series and state = 'kept'
         and ${window}::bigint is not null and consistent_at <= ${window}::bigint
         order by consistent_at desc limit 1) as "anchorId",
-      (select finished_at from backup_set where series = s.series
-        and state in ('kept', 'deleted', 'purged') order by number desc limit 1) as "lastSuccessAt",
+      s.last_success_at as "lastSuccessAt",
       ${edges('asc')} as earliest, ${edges('desc')} as latest
     from series s where s.instance_id = ${instance.id}`.execute(sqlOf(tx))
   return rows[0] ?? NOTHING

@@ -152,11 +152,15 @@ export async function settlePurges(
   return rows
 }
 
-/** Instances with bytes to give back or objects to remove, for the service that starts. */
+/**
+ * Instances with bytes to give back or objects to remove, for the service that starts. The order makes
+ * the index of due packs serve: the planner takes a third of all packs for due.
+ */
 export async function instancesDueForReclaim(tx: Transaction): Promise<readonly InstanceId[]> {
   const { rows } = await sql<{ instanceId: InstanceId }>`
     select distinct s.instance_id as "instanceId" from series s
-    where exists (select 1 from pack k where k.series = s.series and k.disk_bytes > k.target_bytes)
+    where (select k.pack from pack k where k.series = s.series and k.disk_bytes > k.target_bytes
+        order by k.live_bytes limit 1) is not null
       or exists (select 1 from purge u where u.series = s.series and u.finished_at is null)
       or exists (select 1 from object o where o.series = s.series and o.state = 'abandoned')
     `.execute(sqlOf(tx))

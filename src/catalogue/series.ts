@@ -97,7 +97,8 @@ export async function recordSealed(
       new_bytes = ${sealed.newBytes}, manifest = ${manifest},
       manifest_bytes = ${sealed.manifestBytes}, checksum = ${sealed.manifestHash}
     where series = ${series} and number = ${number}`.execute(db)
-  await sql`update series set newest_number = ${number}, kept_count = kept_count + 1
+  await sql`update series set newest_number = ${number}, kept_count = kept_count + 1,
+      last_success_at = ${facts.finishedAt}
     where series = ${series}`.execute(db)
 }
 

@@ -8,9 +8,17 @@ const STATEMENTS = [
      add column minimum_backup_sets int check (minimum_backup_sets between 1 and 10000),
      add column allow_manual_delete boolean not null default false`,
   // How many sets are kept, kept up by every change of state: no decision counts the history.
-  `alter table series add column kept_count int not null default 0`,
-  `update series s set kept_count = (
-     select count(*) from backup_set b where b.series = s.series and b.state = 'kept')`,
+  // The same for the end of the last backup that succeeded: failed runs after it can be many.
+  `alter table series
+     add column kept_count int not null default 0,
+     add column last_success_at bigint`,
+  `update series s set
+     kept_count = (
+       select count(*) from backup_set b where b.series = s.series and b.state = 'kept'),
+     last_success_at = (
+       select b.finished_at from backup_set b
+       where b.series = s.series and b.state in ('kept', 'deleted', 'purged')
+       order by b.number desc limit 1)`,
   `alter table backup_set
      add column purge_after bigint,
      add column retained_from bigint`,
@@ -35,6 +43,11 @@ const STATEMENTS = [
      address text not null, held_at bigint not null, held_until bigint, released_at bigint)`,
   `create index hold_of_set on hold (set_id) where released_at is null`,
   `create index hold_of_instance on hold (instance_id, hold)`,
+  // What is open of tables that only grow.
+  `create index job_open on job (instance_id, kind) where state in ('queued', 'running')`,
+  `create index purge_open on purge (series) where finished_at is null`,
+  `create index object_of_purge on object (purge) where purge is not null`,
+  `create index object_intended on object (series) where state = 'intended'`,
   // What a purge has really given back, known when its reclaim is over.
   `alter table purge add column reclaimed_bytes bigint, add column request_id text`,
 ]

@@ -1,0 +1,171 @@
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import type { Work } from '../../bench/counted-work.ts'
+import { totals } from '../../bench/counted-work.ts'
+import { FilledCatalogue } from '../../bench/filled-catalogue.ts'
+import { DAY_MS, instant } from '../../src/base/clock.ts'
+import type { InstanceId } from '../../src/base/ids.ts'
+import { instancesPastRetention } from '../../src/catalogue/automatic.ts'
+import type { Transaction } from '../../src/catalogue/database.ts'
+import { instancesDueForPurge, purgeNext } from '../../src/catalogue/deletions.ts'
+import { lockInstance } from '../../src/catalogue/instances.ts'
+import { isJobQueued, openJobs } from '../../src/catalogue/jobs.ts'
+import {
+  abandonRewrites,
+  instancesDueForReclaim,
+  settlePurges,
+} from '../../src/catalogue/reclaim.ts'
+import { countWrongSums } from '../../src/catalogue/usage.ts'
+import { DeleteBackup } from '../../src/operations/delete-backup.ts'
+import { PreviewDeleteBackup } from '../../src/operations/preview-delete-backup.ts'
+import { PurgeDeletedBackup } from '../../src/operations/purge-deleted-backup.ts'
+import { UndeleteBackup } from '../../src/operations/undelete-backup.ts'
+import { openTestCatalogue, type TestCatalogue } from '../../src/testing/catalogue-server.ts'
+
+const NOW = instant(1_800_000_000_000)
+const SHORT = 500
+const LONG = 4000
+const INSTANCE = 'pgm-00000000000long1' as InstanceId
+/** Few enough rows for a test, many more than a plan that reads them could hide. */
+const WORKLOAD = { basePacks: 8, rowsPerSet: 20 }
+/** Of these there is one row for each instance, or for each set that is being read or written. */
+const SMALL = new Set(['instance', 'series', 'pin'])
+
+let server: TestCatalogue
+const filled = new Map<number, FilledCatalogue>()
+
+before(async () => {
+  server = await openTestCatalogue('delete-plans')
+  for (const sets of [SHORT, LONG]) {
+    const made = await FilledCatalogue.create(server.catalogue.connection, `sets_${sets}`, NOW)
+    filled.set(sets, made)
+    await made.insert({ instanceId: INSTANCE, sets, state: 'kept', workload: WORKLOAD })
+    const waiting = { sets, state: 'deleted', workload: WORKLOAD } as const
+    await made.insert({ instanceId: 'pgm-00000000waiting1', ...waiting })
+    await made.vacuum()
+    assert.equal(await made.catalogue.transaction(countWrongSums), 0)
+  }
+})
+
+after(async () => {
+  for (const made of filled.values()) await made[Symbol.asyncDispose]()
+  await server[Symbol.asyncDispose]()
+})
+
+type Act = (made: FilledCatalogue, ids: readonly number[]) => Promise<unknown>
+
+/** Sets of the same places before the newest one, so that a longer history only lies before them. */
+async function pick(made: FilledCatalogue, which: keyof typeof PLACES): Promise<readonly number[]> {
+  const free = await made.freeSets(INSTANCE)
+  return PLACES[which].map((place) => free.at(-place) ?? 0)
+}
+
+const PLACES = {
+  'one set': [201],
+  '100 scattered sets': Array.from({ length: 100 }, (_, index) => 5 + 4 * index),
+  '100 neighbours': Array.from({ length: 100 }, (_, index) => 150 + index),
+  'the newest set': [1],
+} as const
+
+const deleteThem: Act = (made, ids) => made.ask(DeleteBackup, INSTANCE, ids, DAY_MS)
+
+const ACTS: readonly { readonly name: string; readonly before?: Act; readonly act: Act }[] = [
+  {
+    name: 'PreviewDeleteBackup',
+    act: (made, ids) => made.ask(PreviewDeleteBackup, INSTANCE, ids, DAY_MS),
+  },
+  { name: 'DeleteBackup', act: deleteThem },
+  {
+    name: 'DeleteBackup without an undelete window',
+    act: (made, ids) => made.ask(DeleteBackup, INSTANCE, ids, 0),
+  },
+  {
+    name: 'UndeleteBackup',
+    before: deleteThem,
+    act: (made, ids) => made.ask(UndeleteBackup, INSTANCE, ids, DAY_MS),
+  },
+  {
+    name: 'PurgeDeletedBackup',
+    before: deleteThem,
+    act: (made, ids) => made.ask(PurgeDeletedBackup, INSTANCE, ids, DAY_MS),
+  },
+  {
+    name: 'the decision of a purge',
+    before: (made, ids) => made.ask(DeleteBackup, INSTANCE, ids, 0),
+    act: decidePurge,
+  },
+]
+
+function decidePurge(made: FilledCatalogue): Promise<void> {
+  return made.rehearse(async (tx) => {
+    await lockInstance(tx, INSTANCE)
+    assert.ok(await purgeNext(tx, INSTANCE, NOW))
+  })
+}
+
+async function workOf(sets: number, act: (made: FilledCatalogue) => Promise<unknown>) {
+  const made = filled.get(sets)
+  assert.ok(made)
+  const work = await made.count(() => act(made))
+  const scanned = work.tables.filter(({ table, scans }) => scans > 0 && !SMALL.has(table))
+  assert.deepEqual(scanned, [], `nothing is scanned with ${sets} sets`)
+  return work
+}
+
+/**
+ * Not always the same: where a history is short enough, the planner may read all of it instead of
+ * looking a hundred rows up.
+ */
+function assertNoMore(long: Work, short: Work): void {
+  assert.ok(totals(short).pages > 0, 'the work was counted')
+  for (const { table, read, written } of long.tables) {
+    const before = short.tables.find((work) => work.table === table)
+    const shown = `of ${table} ${read} rows are read, ${before?.read} in the short history`
+    assert.ok(read <= (before?.read ?? 0), shown)
+    assert.equal(written, before?.written, `rows of ${table} that are written`)
+  }
+}
+
+for (const { name, before: prepare, act } of ACTS) {
+  for (const which of Object.keys(PLACES) as (keyof typeof PLACES)[]) {
+    test(`R6: ${name} of ${which} touches no more rows after ${LONG} sets than after ${SHORT}`, async () => {
+      const works: Work[] = []
+      for (const sets of [SHORT, LONG]) {
+        const made = filled.get(sets)
+        assert.ok(made)
+        const ids = await pick(made, which)
+        try {
+          await prepare?.(made, ids)
+          works.push(await workOf(sets, () => act(made, ids)))
+        } finally {
+          await made.bringBack(INSTANCE)
+          await made.vacuum()
+        }
+      }
+      const [short, long] = works
+      assert.ok(short && long)
+      assertNoMore(long, short)
+    })
+  }
+}
+
+const WATCHED: readonly {
+  readonly name: string
+  readonly watch: (tx: Transaction) => Promise<unknown>
+}[] = [
+  { name: 'which purges are due', watch: (tx) => instancesDueForPurge(tx, NOW) },
+  { name: 'what is past its retention', watch: (tx) => instancesPastRetention(tx, NOW) },
+  { name: 'what is to be reclaimed', watch: instancesDueForReclaim },
+  { name: 'which jobs are open', watch: openJobs },
+  { name: 'whether a purge is queued', watch: (tx) => isJobQueued(tx, INSTANCE, 'purge-sets') },
+  { name: 'which rewrites were left', watch: (tx) => abandonRewrites(tx, INSTANCE) },
+  { name: 'which purges have ended', watch: (tx) => settlePurges(tx, INSTANCE, NOW) },
+]
+
+for (const { name, watch } of WATCHED) {
+  test(`R6: looking ${name} touches no more rows after ${LONG} sets than after ${SHORT}`, async () => {
+    const look = (made: FilledCatalogue) => made.catalogue.transaction(watch)
+    const short = await workOf(SHORT, look)
+    assertNoMore(await workOf(LONG, look), short)
+  })
+}
