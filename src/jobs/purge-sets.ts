@@ -31,8 +31,8 @@ export const purgeSets: Job<'purge-sets'> = async (_parameters, run, parts) => {
     await lockInstance(tx, run.instanceId)
     return settlePurges(tx, run.instanceId, parts.clock.now())
   })
-  for (const { setIds, ...bytes } of finished) {
-    run.log.info('reclaim finished', { backupIds: setIds, ...bytes })
+  for (const { setIds, ...told } of finished) {
+    run.log.info('reclaim finished', { backupIds: setIds, ...told })
   }
 }
 

@@ -16,6 +16,8 @@ import { DescribeDBInstances } from './describe-db-instances.ts'
 import { DescribeDeletedBackups } from './describe-deleted-backups.ts'
 import { DescribeDetachedBackups } from './describe-detached-backups.ts'
 import { DescribeRegions } from './describe-regions.ts'
+import { DescribeRepositoryUsage } from './describe-repository-usage.ts'
+import { DescribeResourceUsage } from './describe-resource-usage.ts'
 import { HoldBackup } from './hold-backup.ts'
 import { ModifyBackupPolicy } from './modify-backup-policy.ts'
 import { ModifyDBInstanceDeletionProtection } from './modify-db-instance-deletion-protection.ts'
@@ -45,6 +47,8 @@ export const OPERATIONS: readonly Operation<OperationParts>[] = [
   DescribeDeletedBackups,
   DescribeDetachedBackups,
   DescribeRegions,
+  DescribeRepositoryUsage,
+  DescribeResourceUsage,
   HoldBackup,
   ModifyBackupPolicy,
   ModifyDBInstanceDeletionProtection,

@@ -36,7 +36,7 @@ export const PurgeDeletedBackup = defineOperation(
     const { ids, forecast } = await catalogue.transaction(async (tx) => {
       const { found, ids } = await lockDeletedSets(tx, request)
       const { id } = found.instance
-      const forecast = await forecastDeletion(tx, id, ids)
+      const forecast = await forecastDeletion(tx, id, ids, now)
       await endWindows(tx, id, ids, now)
       await queue.enqueue(tx, purgeRequest(id, requestId), now)
       return { ids, forecast }

@@ -36,8 +36,13 @@ const STATEMENTS = [
      address text not null, held_at bigint not null, held_until bigint, released_at bigint)`,
   `create index hold_of_set on hold (set_id) where released_at is null`,
   `create index hold_of_instance on hold (instance_id, hold)`,
-  // What a purge has really given back, known when its reclaim is over.
-  `alter table purge add column reclaimed_bytes bigint, add column request_id text`,
+  // What a purge has really given back so far; all of it when its reclaim is over.
+  `alter table purge add column reclaimed_bytes bigint not null default 0,
+     add column request_id text`,
+  `update purge u set reclaimed_bytes = manifest_bytes
+     - (select coalesce(sum(o.bytes), 0) from object o where o.purge = u.purge)
+     + (select coalesce(sum(p.target_before - p.target_after), 0) from plan p
+        where p.purge = u.purge and p.finished_at is not null)`,
 ]
 
 export const deletion: Migration = {
