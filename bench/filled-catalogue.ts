@@ -12,12 +12,13 @@ import {
 } from '../src/catalogue/database.ts'
 import { openQueue, type Queue } from '../src/catalogue/queue.ts'
 import type { OperationParts } from '../src/operations/parts.ts'
+import { testChain } from '../src/testing/receipt-parts.ts'
 import type { Context, Operation } from '../src/wire/operation.ts'
 import { counting, type Work } from './counted-work.ts'
 import { firstFree, type History, insertHistory } from './made-up-history.ts'
 
 /** What the operations on sets are made from. */
-type Needs = Pick<OperationParts, 'catalogue' | 'queue' | 'log' | 'undeleteWindowMs'>
+type Needs = Pick<OperationParts, 'catalogue' | 'queue' | 'log' | 'receipts' | 'undeleteWindowMs'>
 
 /** A database of its own for a catalogue with made-up histories in it. */
 export class FilledCatalogue implements AsyncDisposable {
@@ -53,7 +54,7 @@ export class FilledCatalogue implements AsyncDisposable {
     await using stack = new AsyncDisposableStack()
     const own = { ...connection, database }
     const catalogue = stack.use(await openCatalogue(own, SILENT))
-    const queue = stack.use(await openQueue(catalogue, SILENT))
+    const queue = stack.use(await openQueue(catalogue, SILENT, false))
     const { client } = stack.use(await connect(own))
     return new FilledCatalogue({ catalogue, queue, client }, now, stack.move())
   }
@@ -97,7 +98,8 @@ export class FilledCatalogue implements AsyncDisposable {
       now: this.now,
     }
     const { queue } = this
-    return operation.answer(context, { catalogue, queue, log: SILENT, undeleteWindowMs })
+    const needs = { catalogue, queue, receipts: testChain(), log: SILENT, undeleteWindowMs }
+    return operation.answer(context, needs)
   }
 
   /** What `work` did in this catalogue's transactions. */

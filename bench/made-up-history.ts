@@ -100,9 +100,9 @@ async function insertPurged(
   )
   await client.query(
     `with asked as (
-       insert into deletion (series, request_id, access_key_id, address, deleted_at, set_ids,
-         released_bytes, freed_bytes)
-       select ${series}, '', '', '', s.finished_at, array[s.set_id], 1e7, 1e7
+       insert into deletion (series, request_id, access_key_id, address, deleted_at, purge_after,
+         set_ids, released_bytes, freed_bytes)
+       select ${series}, '', '', '', s.finished_at, s.finished_at, array[s.set_id], 1e7, 1e7
        from backup_set s where s.series = ${series} order by s.number
        returning deletion, set_ids)
      update backup_set s set deletion = asked.deletion from asked
@@ -161,9 +161,9 @@ async function insertSets(
 async function markDeleted(client: pg.Client, series: number, now: Instant): Promise<void> {
   await client.query(
     `with asked as (
-       insert into deletion (series, request_id, access_key_id, address, deleted_at, set_ids,
-         released_bytes, freed_bytes)
-       select series, '', '', '', ${now}, array_agg(set_id order by number), 1e7, 1e7
+       insert into deletion (series, request_id, access_key_id, address, deleted_at, purge_after,
+         set_ids, released_bytes, freed_bytes)
+       select series, '', '', '', ${now}, ${now}, array_agg(set_id order by number), 1e7, 1e7
        from backup_set where series = ${series} and state = 'kept' group by series
        returning deletion)
      update backup_set s set state = 'deleted', deletion = asked.deletion,

@@ -35,7 +35,7 @@ export async function deleteSets(
   record: DeletionRecord,
 ): Promise<Forecast> {
   const series = await lockSeries(tx, instanceId)
-  const forecast = await forecastDeletion(tx, instanceId, setIds)
+  const forecast = await forecastDeletion(tx, instanceId, setIds, record.purgeAfter)
   const db = sqlOf(tx)
   const { actor } = record
   const made = await sql<{ deletion: number }>`

@@ -1,13 +1,14 @@
 import { sql } from 'kysely'
+import type { Instant } from '../base/clock.ts'
 import type { BackupSetId, InstanceId, SeriesId } from '../base/ids.ts'
-import { afterEnding, planEnding } from '../series/ending.ts'
+import { afterEnding, planEnding, type SeriesView } from '../series/ending.ts'
 import type { SetNumber } from '../series/series.ts'
 import type { Transaction } from './database.ts'
 import { sqlOf } from './database.ts'
 import { beingReadSql } from './pins.ts'
-import { joinRuns, loadView, type Neighbours, neighboursSql } from './series-view.ts'
+import { joinRuns, loadView, type Neighbours, neighboursSql, type Run } from './series-view.ts'
 
-/** What deleting sets gives, if their purge is decided now. */
+/** What deleting sets gives, if their purge is decided at the instant it was asked for. */
 export interface Forecast {
   /** Stored bytes that become garbage, manifests included. */
   readonly releasedBytes: number
@@ -16,29 +17,33 @@ export interface Forecast {
   /** Kept sets that remain. */
   readonly remainingCount: number
   /**
-   * False while a backup or a restore pins one of the sets involved: the purge then waits, and the
-   * figure is an expectation.
+   * False while a backup or a restore pins one of the sets involved, whose purge then waits, and where
+   * a set of the same deletion was left out: then the figure is an expectation.
    */
   readonly exact: boolean
 }
 
-/** Its neighbours are kept sets: whatever is deleted between them takes part. */
+/** Its neighbours are kept sets: whatever is deleted between them may take part. */
 interface Member extends Neighbours {
   readonly setId: number
   readonly deletion: number | null
   readonly manifestBytes: number
   readonly pinned: boolean
+  /** Whether its undelete window is over at the instant that is asked for. */
+  readonly over: boolean
 }
 
 /**
- * Foretells the purge of `setIds`, kept or deleted sets of the instance. Deleted ones between the same
- * kept neighbours are taken to be purged before, in the order of their deletions: others share no
- * bytes with them.
+ * Foretells the purge of `setIds`, kept or deleted sets of the instance, at an instant `at` of service
+ * time. Purges are decided in the order of their deletions; deleted sets whose window is over by then
+ * and whose deletion is earlier are purged before, those in a window that lasts longer count as kept.
+ * Only deleted sets between the same kept neighbours are looked at: others share no bytes with them.
  */
 export async function forecastDeletion(
   tx: Transaction,
   instanceId: InstanceId,
   setIds: readonly BackupSetId[],
+  at: Instant,
 ): Promise<Forecast> {
   const found = await sql<{ series: SeriesId; kept: number }>`
     select series, kept_count as kept from series
@@ -48,20 +53,69 @@ export async function forecastDeletion(
     return { releasedBytes: 0, freedBytes: 0, remainingCount: 0, exact: true }
   }
   const mine = await membersNamed(tx, of.series, setIds)
-  const waiting = await membersAround(tx, of.series, mine)
-  const members = [...mine, ...waiting].sort((a, b) => a.number - b.number)
-  const wanted = waiting.length === 0 ? 'totals' : 'deaths'
-  let view = await loadView(tx, of.series, joinRuns(members), wanted)
-  for (const group of groupsOf(waiting)) view = afterEnding(view, planEnding(view, group))
-  const numbers = mine.map((member) => member.number)
-  const ending = planEnding(view, numbers)
+  const last = mine.reduce((newest, member) => Math.max(newest, orderOf(member)), 0)
+  const around = await membersAround(tx, of.series, mine, at)
+  const before = around.filter((member) => member.over && orderOf(member) <= last)
+  const turns = Map.groupBy([...before, ...mine], orderOf)
+  const runs = runsBetween(
+    [...before, ...mine],
+    numbersOf(around.filter((m) => !before.includes(m))),
+  )
+  const wanted = before.length === 0 && turns.size <= 1 ? 'totals' : 'deaths'
+  const bytes = endInTurn(await loadView(tx, of.series, runs, wanted), turns, new Set(mine))
   const manifestBytes = mine.reduce((total, member) => total + member.manifestBytes, 0)
+  const mixed = before.some((member) => mine.some((one) => one.deletion === member.deletion))
   return {
-    releasedBytes: ending.releasedBytes + manifestBytes,
-    freedBytes: ending.freedBytes + manifestBytes,
+    releasedBytes: bytes.releasedBytes + manifestBytes,
+    freedBytes: bytes.freedBytes + manifestBytes,
     remainingCount: of.kept - mine.filter((member) => member.deletion === null).length,
-    exact: ![...mine, ...waiting].some((member) => member.pinned),
+    exact: !mixed && ![...mine, ...before].some((member) => member.pinned),
   }
+}
+
+function numbersOf(members: readonly Member[]): readonly SetNumber[] {
+  return members.map((member) => member.number)
+}
+
+/** The runs of those that end; `standing`, ascending, are deleted sets that count as kept. */
+function runsBetween(ending: readonly Member[], standing: readonly SetNumber[]): readonly Run[] {
+  const members = ending.toSorted((left, right) => left.number - right.number)
+  const neighbours = members.map(({ number, previous, next }) => {
+    const below = standing.findLast((other) => other < number) ?? 0
+    const above = standing.find((other) => other > number) ?? null
+    return {
+      number,
+      previous: Math.max(previous, below),
+      next: above !== null && (next === null || above < next) ? above : next,
+    }
+  })
+  return joinRuns(neighbours)
+}
+
+/** What the ends of `mine` give, each deletion ended by itself, as purges are decided. */
+function endInTurn(
+  start: SeriesView,
+  turns: ReadonlyMap<number, readonly Member[]>,
+  mine: ReadonlySet<Member>,
+): { readonly releasedBytes: number; readonly freedBytes: number } {
+  let [view, releasedBytes, freedBytes] = [start, 0, 0]
+  for (const [, members] of [...turns].sort(([left], [right]) => left - right)) {
+    for (const mineNow of [false, true]) {
+      const group = members.filter((member) => mine.has(member) === mineNow)
+      if (group.length === 0) continue
+      const ending = planEnding(view, numbersOf(group))
+      view = afterEnding(view, ending)
+      if (!mineNow) continue
+      releasedBytes += ending.releasedBytes
+      freedBytes += ending.freedBytes
+    }
+  }
+  return { releasedBytes, freedBytes }
+}
+
+/** The turn of a set's purge; sets that are still kept come after all that are deleted. */
+function orderOf({ deletion }: Member): number {
+  return deletion ?? Number.MAX_SAFE_INTEGER
 }
 
 const MEMBER = sql`s.number, s.set_id as "setId", s.deletion,
@@ -74,7 +128,7 @@ async function membersNamed(
 ): Promise<readonly Member[]> {
   const { columns, joins } = neighboursSql(series, 's.number', 'kept')
   const { rows } = await sql<Member>`
-    select ${MEMBER}, ${columns} from backup_set s ${joins}
+    select ${MEMBER}, false as over, ${columns} from backup_set s ${joins}
     where s.series = ${series} and s.state in ('kept', 'deleted')
       and s.set_id = any(${setIds}::bigint[])
     order by s.number`.execute(sqlOf(tx))
@@ -82,16 +136,17 @@ async function membersNamed(
 }
 
 /**
- * Deleted sets between the kept neighbours of those named, without those themselves. One between two
- * that are named is found from both.
+ * Deleted sets between the kept neighbours of those named, without those themselves, ascending. One
+ * between two that are named is found from both.
  */
 async function membersAround(
   tx: Transaction,
   series: SeriesId,
   named: readonly Member[],
+  at: Instant,
 ): Promise<readonly Member[]> {
   const { rows } = await sql<Member>`
-    select distinct on (s.deletion, s.number) ${MEMBER}, r.previous, r.next
+    select distinct on (s.number) ${MEMBER}, s.purge_after <= ${at} as over, r.previous, r.next
     from (select distinct * from
         unnest(${named.map((set) => set.previous)}::int[], ${named.map((set) => set.next)}::int[])
           as u(previous, next)) r
@@ -100,17 +155,7 @@ async function membersAround(
         where series = ${series} and state = 'deleted'
           and number > r.previous and number < coalesce(r.next, 2147483647)
         offset 0) s
-    where s.number <> all(${named.map((set) => set.number)}::int[])
-    order by s.deletion, s.number`.execute(sqlOf(tx))
+    where s.number <> all(${numbersOf(named)}::int[])
+    order by s.number`.execute(sqlOf(tx))
   return rows
-}
-
-function groupsOf(members: readonly Member[]): readonly (readonly SetNumber[])[] {
-  const groups = new Map<number | null, SetNumber[]>()
-  for (const member of members) {
-    const group = groups.get(member.deletion)
-    if (group) group.push(member.number)
-    else groups.set(member.deletion, [member.number])
-  }
-  return [...groups.values()]
 }

@@ -26,7 +26,12 @@ export function activeHoldsSql(now: Instant) {
   return sql`coalesce((
     select json_agg(json_build_object('id', h.hold, 'reason', h.reason, 'until', h.held_until)
       order by h.hold)
-    from hold h where h.set_id = s.set_id and ${ACTIVE} and ${lastsSql(now)}), '[]')`
+    from hold h where h.set_id = s.set_id and ${holdsSql(now)}), '[]')`
+}
+
+/** Whether a hold (alias `h`) is in force at `now`. */
+export function holdsSql(now: Instant) {
+  return sql`${ACTIVE} and ${lastsSql(now)}`
 }
 
 const ACTIVE = sql`h.released_at is null`

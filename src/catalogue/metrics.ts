@@ -2,10 +2,13 @@ import { sql } from 'kysely'
 import type { Instant } from '../base/clock.ts'
 import { invariant } from '../base/fault.ts'
 import type { InstanceId } from '../base/ids.ts'
+import type { EventKind } from '../domain/event.ts'
 import type { InstanceStatus } from '../domain/instance.ts'
 import type { JobKind, JobState } from '../domain/job.ts'
 import type { Transaction } from './database.ts'
 import { sqlOf } from './database.ts'
+import { holdsSql } from './holds.ts'
+import { NO_USAGE, type Usage, usageOfAll, usageOfRepository } from './usage.ts'
 
 /** One instance that is not released, as it is measured. Null: there is nothing to measure yet. */
 export interface InstanceFigures {
@@ -17,12 +20,13 @@ export interface InstanceFigures {
   readonly failed: number
   /** Σ of file lengths of the kept sets. */
   readonly contentBytes: number
-  /** Bytes of its objects. */
-  readonly storedBytes: number
-  readonly releasedBytes: number
-  readonly freedBytes: number
+  /** Of the deleted ones, those that can still be brought back. */
+  readonly undeletable: number
+  /** Holds in force, several of one set counted each. */
+  readonly holds: number
   /** What was told and has not ended. */
   readonly overdue: boolean
+  readonly expiryStopped: boolean
   readonly last: LastBackup | null
   readonly probe: ProbeFigures | null
 }
@@ -54,11 +58,7 @@ export interface JobFigures {
   readonly oldestAt: Instant
 }
 
-export interface StoreFigures {
-  /** Of everything: also what released instances left and what belongs to none. */
-  readonly storedBytes: number
-  readonly releasedBytes: number
-  readonly freedBytes: number
+interface Waiting {
   readonly eventsWaiting: number
   readonly oldestWaitingSeconds: number
   /** Chains of receipts, or the file of their heads, of which it was told that they are broken. */
@@ -67,9 +67,12 @@ export interface StoreFigures {
 
 /** What the catalogue can tell of everything, at one moment. */
 export interface Figures {
-  readonly instances: readonly InstanceFigures[]
+  readonly instances: readonly (InstanceFigures & { readonly usage: Usage })[]
   readonly jobs: readonly JobFigures[]
-  readonly store: StoreFigures
+  readonly store: Waiting & {
+    /** Of everything: also what released instances left and what belongs to none. */
+    readonly usage: Usage
+  }
 }
 
 /** For the rest of the transaction: nothing is changed, and no statement takes longer. */
@@ -83,59 +86,63 @@ export async function limitReading(tx: Transaction, statementTimeoutMs: number):
  * A few statements over rows. Their cost grows with the number of sets and packs there are, and not
  * with what is stored in them: milliseconds for 10,000 sets.
  */
-export async function readFigures(tx: Transaction): Promise<Figures> {
+export async function readFigures(tx: Transaction, now: Instant): Promise<Figures> {
   const db = sqlOf(tx)
-  const instances = await sql<InstanceFigures>`${INSTANCES}`.execute(db)
+  const instances = await sql<InstanceFigures>`${instancesSql(now)}`.execute(db)
   const jobs = await sql<JobFigures>`
     select kind, state, count(*) as count, min(created_at) as "oldestAt"
     from job group by kind, state`.execute(db)
-  const store = await sql<StoreFigures>`
-    select (select coalesce(sum(bytes), 0)::bigint from object
-        where state in ('there', 'abandoned')) as "storedBytes",
-      coalesce(sum(released_bytes), 0)::bigint as "releasedBytes",
-      coalesce(sum(freed_bytes) filter (where finished_at is not null), 0)::bigint as "freedBytes",
-      (select count(*) from event where ${WAITS}) as "eventsWaiting",
-      (select coalesce(extract(epoch from now() - min(happened_at)), 0)::float8
-        from event where ${WAITS}) as "oldestWaitingSeconds",
+  const waiting = await sql<Waiting>`
+    select count(*) as "eventsWaiting",
+      coalesce(extract(epoch from now() - min(happened_at)), 0)::float8 as "oldestWaitingSeconds",
       (select count(*) from alarm where kind = 'receipts-broken') as "receiptsBroken"
-    from purge`.execute(db)
-  const [figures] = store.rows
+    from event where ${WAITS}`.execute(db)
+  const [figures] = waiting.rows
   invariant(figures, 'sums without groups are one row')
-  return { instances: instances.rows, jobs: jobs.rows, store: figures }
+  const usages = await usageOfAll(tx)
+  const usageOf = new Map(usages.map((usage) => [usage.instanceId, usage]))
+  return {
+    instances: instances.rows.map((instance) => ({
+      ...instance,
+      usage: usageOf.get(instance.instanceId) ?? NO_USAGE,
+    })),
+    jobs: jobs.rows,
+    store: { ...figures, usage: await usageOfRepository(tx, usages) },
+  }
 }
 
 const WAITS = sql`channel = 'notification' and notified_at is null and given_up_at is null`
 
+/** Whether an alarm about the instance (alias `i`) was raised and has not ended. */
+function toldSql(kind: EventKind) {
+  return sql`exists (select 1 from alarm a where a.kind = ${kind} and a.subject = i.instance_id)`
+}
+
 const MADE = sql`l.state in ('kept', 'deleted', 'purged')`
 
-const INSTANCES = sql`
+const instancesSql = (now: Instant) => sql`
   with counted as (
     select instance_id, count(*) filter (where state = 'writing') as writing,
       count(*) filter (where state = 'kept') as kept,
       count(*) filter (where state = 'deleted') as deleted,
+      count(*) filter (where state = 'deleted' and purge_after > ${now}) as undeletable,
       count(*) filter (where state = 'failed') as failed,
       coalesce(sum(content_bytes) filter (where state = 'kept'), 0)::bigint as content
     from backup_set where state in ('writing', 'kept', 'deleted', 'failed') group by instance_id),
-  stored as (
-    select series, sum(bytes)::bigint as bytes from object
-    where state in ('there', 'abandoned') group by series),
-  purged as (
-    select series, sum(released_bytes)::bigint as released,
-      coalesce(sum(freed_bytes) filter (where finished_at is not null), 0)::bigint as freed
-    from purge group by series)
+  held as (
+    select instance_id, count(*) as holds from hold h
+    where ${holdsSql(now)} group by instance_id)
   select i.instance_id as "instanceId", i.status, coalesce(c.writing, 0) as writing,
     coalesce(c.kept, 0) as kept, coalesce(c.deleted, 0) as deleted,
     coalesce(c.failed, 0) as failed, coalesce(c.content, 0) as "contentBytes",
-    coalesce(o.bytes, 0) as "storedBytes", coalesce(g.released, 0) as "releasedBytes",
-    coalesce(g.freed, 0) as "freedBytes", last.json as last,
-    exists (select 1 from alarm a
-      where a.kind = 'backup-overdue' and a.subject = i.instance_id) as overdue,
+    coalesce(c.undeletable, 0) as undeletable, coalesce(h.holds, 0) as holds, last.json as last,
+    ${toldSql('backup-overdue')} as overdue, ${toldSql('expiry-stopped')} as "expiryStopped",
     case when p.instance_id is not null then json_build_object('failures', p.failures,
       'standbyFailures', p.standby_failures, 'findings', p.findings,
       'probedAtSeconds', extract(epoch from p.probed_at)) end as probe
   from instance i left join series s using (instance_id)
-    left join counted c using (instance_id) left join stored o on o.series = s.series
-    left join purged g on g.series = s.series left join probe p using (instance_id)
+    left join counted c using (instance_id) left join held h using (instance_id)
+    left join probe p using (instance_id)
     left join lateral (
       select json_build_object('finishedAt', l.finished_at, 'startedAt', l.started_at,
         'contentBytes', l.content_bytes, 'newBytes', l.new_bytes, 'storedBytes', (

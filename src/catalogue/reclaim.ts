@@ -32,11 +32,18 @@ export async function abandonedObjects(
   return rows.map((row) => row.name)
 }
 
-/** After the storage has forgotten them, durably. */
+/**
+ * After the storage has forgotten them, durably: what was of a purge (its manifests) has come back for
+ * it.
+ */
 export async function forgetObjects(tx: Transaction, names: readonly string[]): Promise<void> {
-  await sql`delete from object where name = any(${names}::text[]) and state = 'abandoned'`.execute(
-    sqlOf(tx),
-  )
+  await sql`
+    with gone as (
+      delete from object where name = any(${names}::text[]) and state = 'abandoned'
+      returning purge, bytes)
+    update purge u set reclaimed_bytes = u.reclaimed_bytes + g.bytes
+    from (select purge, sum(bytes) as bytes from gone where purge is not null group by purge) g
+    where u.purge = g.purge`.execute(sqlOf(tx))
 }
 
 /** Packs to be dropped or rewritten: drops first, then least live bytes first. */
@@ -120,14 +127,27 @@ export async function recordRewrite(
 
 export interface FinishedPurge {
   readonly purge: number
+  /** All of one deletion. */
   readonly setIds: readonly number[]
+  readonly deletion: number
+  /** Of the call that asked for the deletion; null when nobody did (expiry). */
+  readonly requestId: string | null
   readonly releasedBytes: number
+  /** What its decision said would come back. */
   readonly freedBytes: number
+  /** What has come back: Σ sizes of its objects that were removed + Σ of its plans carried out. */
+  readonly reclaimedBytes: number
 }
 
 /**
  * Finishes the plans whose packs are at or below their target and the purges all of whose plans and
  * objects are done. Called when no abandoned object of the instance is left.
+ *
+ * A plan that is finished has given back `target_before - target_after`, exactly, however many plans
+ * there were for its pack and in how many steps they were carried out: the first begins at the size
+ * that the pack was written with, each next one where the one before ends, and a pack's size on disk is
+ * always an end of one of them. So they cut what the pack has lost into pieces without a gap or an
+ * overlap, of which each purge gets its own.
  */
 export async function settlePurges(
   tx: Transaction,
@@ -136,11 +156,16 @@ export async function settlePurges(
 ): Promise<readonly FinishedPurge[]> {
   const db = sqlOf(tx)
   await sql`
-    update plan p set finished_at = ${now}
-    from series s
-    where s.instance_id = ${instanceId} and p.series = s.series and p.finished_at is null
-      and not exists (select 1 from pack k where k.series = p.series and k.pack = p.pack
-                      and k.disk_bytes > p.target_after)`.execute(db)
+    with done as (
+      update plan p set finished_at = ${now}
+      from series s
+      where s.instance_id = ${instanceId} and p.series = s.series and p.finished_at is null
+        and not exists (select 1 from pack k where k.series = p.series and k.pack = p.pack
+                        and k.disk_bytes > p.target_after)
+      returning p.purge, p.target_before - p.target_after as bytes)
+    update purge u set reclaimed_bytes = u.reclaimed_bytes + d.bytes
+    from (select purge, sum(bytes) as bytes from done group by purge) d
+    where u.purge = d.purge`.execute(db)
   const { rows } = await sql<FinishedPurge>`
     update purge u set finished_at = ${now}
     from series s
@@ -148,9 +173,15 @@ export async function settlePurges(
       and not exists (select 1 from plan p where p.purge = u.purge and p.finished_at is null)
       and not exists (select 1 from object o where o.purge = u.purge)
     returning u.purge, u.set_ids as "setIds", u.released_bytes as "releasedBytes",
-      u.freed_bytes as "freedBytes"`.execute(db)
+      u.freed_bytes as "freedBytes", u.reclaimed_bytes as "reclaimedBytes",
+      (select d.deletion from ${DELETION_OF_PURGE}) as deletion,
+      (select nullif(d.request_id, '') from ${DELETION_OF_PURGE}) as "requestId"`.execute(db)
   return rows
 }
+
+/** A purge (alias `u`) ends sets of one deletion only. */
+const DELETION_OF_PURGE = sql`backup_set b join deletion d using (deletion)
+  where b.series = u.series and b.set_id = u.set_ids[1]`
 
 /**
  * Instances with bytes to give back or objects to remove, for the service that starts. The order makes

@@ -1,58 +1,166 @@
-import { sql } from 'kysely'
-import type { InstanceId, SeriesId } from '../base/ids.ts'
-import type { PackNumber, SetNumber } from '../series/series.ts'
+import { type RawBuilder, sql } from 'kysely'
+import { invariant } from '../base/fault.ts'
+import type { InstanceId } from '../base/ids.ts'
+import { PACK_FIXED_BYTES } from '../series/series.ts'
 import type { Transaction } from './database.ts'
 import { sqlOf } from './database.ts'
 
-/** Every object the catalogue knows, with its size (0 while it is only intended). */
-export interface ObjectRecord {
-  readonly name: string
-  readonly bytes: number
-  readonly state: 'intended' | 'there' | 'abandoned'
+/**
+ * Where stored bytes are, in bytes of objects. `storedBytes` = `keptBytes` + `undeleteBytes` +
+ * `deadBytes` + `pendingFreedBytes`, at every moment and to the byte.
+ */
+export interface Usage {
+  /** Of all objects that are there, those on their way out included; not what is being written. */
+  readonly storedBytes: number
+  /** What kept sets use: their chunks, each once, their manifests, and the fixed parts of packs. */
+  readonly keptBytes: number
+  /**
+   * What only sets that are deleted and not purged use: released when they are. Their undelete window
+   * lasts, or their purge waits for a job or a pin.
+   */
+  readonly undeleteBytes: number
+  /** Garbage in packs more than half alive, which are not written anew for it. */
+  readonly deadBytes: number
+  /** What the reclaim of decided purges has still to give back, and its objects to be removed. */
+  readonly pendingFreedBytes: number
+  /** What the disk would get back if all those deleted sets were purged now, together. */
+  readonly undeleteFreedBytes: number
+  /** What purges have made garbage since there were any. */
+  readonly releasedBytes: number
+  /** What they have really given back: manifests that were removed, packs that were brought down. */
+  readonly freedBytes: number
 }
 
-export async function listObjects(tx: Transaction): Promise<readonly ObjectRecord[]> {
-  const { rows } = await sql<ObjectRecord>`
-    select name, bytes, state from object order by name`.execute(sqlOf(tx))
-  return rows
+export interface InstanceUsage extends Usage {
+  readonly instanceId: InstanceId
 }
 
-/** Bytes of all objects of one instance that are there. */
-export async function storedBytes(tx: Transaction, instanceId: InstanceId): Promise<number> {
+/** Of an instance that never had a backup. */
+export const NO_USAGE: Usage = {
+  storedBytes: 0,
+  keptBytes: 0,
+  undeleteBytes: 0,
+  deadBytes: 0,
+  pendingFreedBytes: 0,
+  undeleteFreedBytes: 0,
+  releasedBytes: 0,
+  freedBytes: 0,
+}
+
+/** Of one instance, also of a released one; zeros when it never had a backup. */
+export async function usageOf(tx: Transaction, instanceId: InstanceId): Promise<Usage> {
+  const [usage = NO_USAGE] = await readUsage(tx, sql`instance_id = ${instanceId}`)
+  return usage
+}
+
+/** Of every instance that ever had a backup, released ones included. */
+export function usageOfAll(tx: Transaction): Promise<readonly InstanceUsage[]> {
+  return readUsage(tx, sql`true`)
+}
+
+/**
+ * Of the repository: the sums over all instances. Its header, some hundred bytes that belong to none
+ * and never go, is counted as kept.
+ */
+export async function usageOfRepository(
+  tx: Transaction,
+  instances: readonly Usage[],
+): Promise<Usage> {
   const { rows } = await sql<{ bytes: number }>`
-    select coalesce(sum(o.bytes), 0)::bigint as bytes from object o join series s using (series)
-    where s.instance_id = ${instanceId} and o.state in ('there', 'abandoned')`.execute(sqlOf(tx))
-  return rows[0]?.bytes ?? 0
+    select coalesce(sum(bytes), 0)::bigint as bytes from object
+    where series is null and state = 'there'`.execute(sqlOf(tx))
+  invariant(rows[0], 'sums without groups are one row')
+  const header = { ...NO_USAGE, storedBytes: rows[0].bytes, keptBytes: rows[0].bytes }
+  return instances.reduce(addUsage, header)
 }
 
-export interface PackRecord {
-  readonly series: SeriesId
-  readonly pack: PackNumber
-  readonly born: SetNumber
-  readonly chunks: number
-  readonly liveBytes: number
-  readonly targetBytes: number
-  readonly diskBytes: number
-  readonly dead: Uint8Array
-  readonly object: string
+function addUsage(sum: Usage, more: Usage): Usage {
+  return {
+    storedBytes: sum.storedBytes + more.storedBytes,
+    keptBytes: sum.keptBytes + more.keptBytes,
+    undeleteBytes: sum.undeleteBytes + more.undeleteBytes,
+    deadBytes: sum.deadBytes + more.deadBytes,
+    pendingFreedBytes: sum.pendingFreedBytes + more.pendingFreedBytes,
+    undeleteFreedBytes: sum.undeleteFreedBytes + more.undeleteFreedBytes,
+    releasedBytes: sum.releasedBytes + more.releasedBytes,
+    freedBytes: sum.freedBytes + more.freedBytes,
+  }
 }
 
-/** For the auditor: every pack, and every sum that must agree with it. */
-export async function listPacks(tx: Transaction): Promise<readonly PackRecord[]> {
-  const { rows } = await sql<PackRecord>`
-    select series, pack, born, chunks, live_bytes as "liveBytes", target_bytes as "targetBytes",
-      disk_bytes as "diskBytes", dead, object
-    from pack order by series, pack`.execute(sqlOf(tx))
+/**
+ * Gaps between kept sets in which sets are deleted, and what dies in them with the deleted sets: rows
+ * that only these stab, and where no kept set follows, packs as a whole. Gaps share no pack.
+ */
+const DYING = sql`
+  gap as (
+    select distinct d.series, coalesce(p.number, 0) as previous, n.number as next
+    from of join backup_set d on d.series = of.series and d.state = 'deleted'
+      left join lateral (select number from backup_set
+        where series = d.series and number < d.number and state = 'kept'
+        order by number desc limit 1) p on true
+      left join lateral (select number from backup_set
+        where series = d.series and number > d.number and state = 'kept'
+        order by number limit 1) n on true),
+  dying as (
+    select g.series, t.pack, sum(t.bytes) as bytes
+    from gap g join retirement t on t.series = g.series and t.retired > g.previous
+      and t.retired <= g.next and t.born > g.previous
+    group by g.series, t.pack
+    union all
+    select g.series, k.pack, k.live_bytes
+    from gap g join pack k on k.series = g.series and k.born > g.previous and k.live_bytes > 0
+    where g.next is null),
+  window_of as (
+    select d.series, sum(d.bytes) as released, sum(case
+        when k.live_bytes = d.bytes then k.target_bytes
+        when 2 * (${PACK_FIXED_BYTES} + k.live_bytes - d.bytes) < k.target_bytes
+          then k.target_bytes - (${PACK_FIXED_BYTES} + k.live_bytes - d.bytes)
+        else 0 end) as freed
+    from dying d join pack k using (series, pack) group by d.series)`
+
+const PARTS = sql`
+  objects as (
+    select o.series, sum(o.bytes) as stored,
+      sum(o.bytes) filter (where o.state = 'abandoned') as abandoned
+    from of join object o using (series)
+    where o.state in ('there', 'abandoned') group by o.series),
+  packs as (
+    select k.series,
+      sum(${PACK_FIXED_BYTES} + k.live_bytes) filter (where k.target_bytes > 0) as living,
+      sum(k.target_bytes - ${PACK_FIXED_BYTES} - k.live_bytes)
+        filter (where k.target_bytes > 0) as dead,
+      sum(k.disk_bytes - k.target_bytes) as due
+    from of join pack k using (series) group by k.series),
+  manifests as (
+    select b.series, sum(b.manifest_bytes) as bytes,
+      sum(b.manifest_bytes) filter (where b.state = 'deleted') as deleted
+    from of join backup_set b using (series)
+    where b.state in ('kept', 'deleted') group by b.series),
+  purged as (
+    select u.series, sum(u.released_bytes) as released,
+      sum(u.reclaimed_bytes) as freed
+    from of join purge u using (series) group by u.series)`
+
+/** One statement, so that the figures are of one moment. */
+async function readUsage(
+  tx: Transaction,
+  which: RawBuilder<unknown>,
+): Promise<readonly InstanceUsage[]> {
+  const { rows } = await sql<InstanceUsage>`
+    with of as (select series, instance_id from series where ${which}), ${DYING}, ${PARTS}
+    select of.instance_id as "instanceId",
+      coalesce(o.stored, 0)::bigint as "storedBytes",
+      (coalesce(k.living, 0) + coalesce(m.bytes, 0)
+        - coalesce(w.released, 0) - coalesce(m.deleted, 0))::bigint as "keptBytes",
+      (coalesce(w.released, 0) + coalesce(m.deleted, 0))::bigint as "undeleteBytes",
+      coalesce(k.dead, 0)::bigint as "deadBytes",
+      (coalesce(k.due, 0) + coalesce(o.abandoned, 0))::bigint as "pendingFreedBytes",
+      (coalesce(w.freed, 0) + coalesce(m.deleted, 0))::bigint as "undeleteFreedBytes",
+      coalesce(p.released, 0)::bigint as "releasedBytes",
+      coalesce(p.freed, 0)::bigint as "freedBytes"
+    from of left join objects o using (series) left join packs k using (series)
+      left join manifests m using (series) left join window_of w using (series)
+      left join purged p using (series)
+    order by of.instance_id`.execute(sqlOf(tx))
   return rows
-}
-
-/** Differences between run_sum and the retirements it sums; none when the catalogue is sound. */
-export async function countWrongSums(tx: Transaction): Promise<number> {
-  const { rows } = await sql<{ count: number }>`
-    select count(*) as count from (
-      select series, retired, born, sum(bytes)::bigint as bytes, count(*)::int as rows
-      from retirement group by series, retired, born) r
-    full join run_sum s using (series, retired, born)
-    where r.bytes is distinct from s.bytes or r.rows is distinct from s.rows`.execute(sqlOf(tx))
-  return rows[0]?.count ?? 0
 }

@@ -21,6 +21,8 @@ async function scrape(of: Measurements): Promise<ReadonlyMap<string, Family>> {
   return parseExposition(await of.render())
 }
 
+const PARTS = ['kept', 'undelete', 'dead', 'pending']
+
 /** Two instances: one with sets of every state and bytes, one with nothing; and a released one. */
 const ROWS = `
   insert into instance (instance_id, engine, engine_version, category, status, created_at)
@@ -33,23 +35,35 @@ const ROWS = `
       ('purge-sets', 'pgm-bare', '{}', 'running', 1999999990000);
   insert into series (instance_id) values ('pgm-full'), ('pgm-gone');
   insert into backup_set (series, number, instance_id, job_id, attempt, mode, state, started_at,
-      finished_at, content_bytes, new_bytes)
-    select 1, n, 'pgm-full', 1001, 1, 'Manual', state, n * 1000, n * 1000 + 500, n * 100, n * 10
+      finished_at, content_bytes, new_bytes, purge_after)
+    select 1, n, 'pgm-full', 1001, 1, 'Manual', state, n * 1000, n * 1000 + 500, n * 100, n * 10,
+      case when state = 'deleted' then 2000000000001 end
     from (values (1, 'kept'), (2, 'kept'), (3, 'purged'), (4, 'deleted'), (5, 'burnt'),
       (6, 'failed'), (7, 'writing')) as v(n, state);
   insert into object (name, series, number, kind, bytes, state)
-    values ('a', 1, 1, 'pack', 1000, 'there'), ('b', 1, 4, 'pack', 70, 'there'),
+    values ('a', 1, 1, 'pack', 1000, 'there'), ('b', 1, 4, 'pack', 770, 'there'),
       ('c', 1, 4, 'manifest', 5, 'abandoned'), ('d', 1, 7, 'pack', 9999, 'intended'),
       ('e', 2, 1, 'pack', 20000, 'there'), ('f', null, null, 'header', 3, 'there');
+  insert into pack (series, pack, born, chunks, live_bytes, target_bytes, disk_bytes, object)
+    values (1, 1, 1, 9, 400, 1000, 1000, 'a'), (1, 2, 4, 9, 188, 700, 770, 'b'),
+      (2, 1, 1, 9, 19488, 20000, 20000, 'e');
+  insert into hold (instance_id, set_id, reason, access_key_id, user_name, address, held_at,
+      held_until, released_at)
+    select 'pgm-full', 100000001, '', '', '', '', 0, held_until, released_at
+    from (values (null, null), (2000000000001, null), (2000000000000, null), (null, 1))
+      as v(held_until, released_at);
   insert into purge (series, set_ids, released_bytes, freed_bytes, manifest_bytes, decided_at,
-      finished_at)
-    values (1, '{}', 40, 30, 0, 0, 1), (1, '{}', 400, 300, 0, 0, null), (2, '{}', 7, 6, 0, 0, 1);
+      finished_at, reclaimed_bytes)
+    values (1, '{}', 40, 30, 0, 0, 1, 30), (1, '{}', 400, 300, 5, 0, null, 5),
+      (2, '{}', 7, 6, 0, 0, 1, 6);
   insert into probe values ('pgm-full', true, 0, 3, 2, to_timestamp(1.5));
-  insert into alarm (kind, subject) values ('backup-overdue', 'pgm-bare')`
+  insert into alarm (kind, subject) values ('backup-overdue', 'pgm-bare'), ('expiry-stopped', 'pgm-full')`
 
 async function openFilled(name: string): Promise<TestCatalogue> {
-  const opened = await openTestCatalogue(name)
+  await using stack = new AsyncDisposableStack()
+  const opened = stack.use(await openTestCatalogue(name))
   await opened.catalogue.transaction((tx) => sql.raw(ROWS).execute(sqlOf(tx)))
+  stack.move()
   return opened
 }
 
@@ -70,7 +84,12 @@ test('shows what the catalogue holds, and nothing of what is not known', async (
     keeps: full('last_backup_stored_bytes'),
     states: ['writing', 'kept', 'deleted', 'failed'].map((state) => full('sets', { state })),
     content: full('sets_content_bytes'),
+    window: [full('sets_in_undelete_window'), bare('sets_in_undelete_window')],
+    holds: [full('holds'), bare('holds')],
+    stopped: [full('expiry_stopped'), bare('expiry_stopped')],
     stored: full('instance_stored_bytes'),
+    parts: PARTS.map((part) => full('instance_part_bytes', { part })),
+    windowFrees: full('instance_undelete_freed_bytes'),
     released: full('instance_released_bytes_total'),
     freed: full('instance_freed_bytes_total'),
     up: [full('instance_up'), bare('instance_up')],
@@ -83,12 +102,17 @@ test('shows what the catalogue holds, and nothing of what is not known', async (
     took: 0.5,
     read: 400,
     made: 40,
-    keeps: 75,
+    keeps: 775,
     states: [1, 2, 1, 1],
     content: 300,
-    stored: 1075,
+    window: [1, 0],
+    holds: [2, 0],
+    stopped: [1, 0],
+    stored: 1775,
+    parts: [1424, 188, 88, 75],
+    windowFrees: 700,
     released: 440,
-    freed: 30,
+    freed: 35,
     up: [1, 0],
     overdue: [0, 1],
     standby: 1,
@@ -98,8 +122,10 @@ test('shows what the catalogue holds, and nothing of what is not known', async (
   assert.equal(bare('standby_lost'), null)
   assert.deepEqual([bare('instance_stored_bytes'), bare('sets', { state: 'kept' })], [0, 0])
   assert.equal(families.get('holdfast_instance_up')?.samples.length, 2)
-  assert.equal(all('store_bytes'), 21_078)
-  assert.deepEqual([all('released_bytes_total'), all('freed_bytes_total')], [447, 36])
+  assert.equal(all('store_bytes'), 21_778)
+  const parts = PARTS.map((part) => all('store_part_bytes', { part }))
+  assert.deepEqual([parts, all('store_undelete_freed_bytes')], [[21_427, 188, 88, 75], 700])
+  assert.deepEqual([all('released_bytes_total'), all('freed_bytes_total')], [447, 41])
   const running = { kind: 'purge-sets', state: 'running' }
   assert.deepEqual([all('jobs', running), all('oldest_job_age_seconds', running)], [2, 60])
   assert.equal(all('jobs', { kind: 'take-backup', state: 'failed' }), 0)
@@ -127,7 +153,7 @@ test('answers without what a catalogue that hangs would tell, and with it again 
   assert.equal(without.get('holdfast_filesystem_free_bytes')?.samples.length, 2)
   const again = await scrape(measurements)
   assert.equal(sampleOf(again, 'holdfast_catalogue_up'), 1)
-  assert.equal(sampleOf(again, 'holdfast_store_bytes'), 21_078)
+  assert.equal(sampleOf(again, 'holdfast_store_bytes'), 21_778)
 })
 
 test('leaves out the space of a storage that is not there', async () => {

@@ -1,25 +1,11 @@
 import { type Clock, pause, SECOND_MS } from '../base/clock.ts'
 import { describeError, Fault } from '../base/fault.ts'
 import type { Logger } from '../base/logger.ts'
-import {
-  createMeters,
-  type Labels,
-  type Meters,
-  type Samples,
-  type Tally,
-} from '../base/metrics.ts'
-import type { Catalogue } from '../catalogue/database.ts'
-import {
-  type Figures,
-  type InstanceFigures,
-  type LastBackup,
-  limitReading,
-  type ProbeFigures,
-  readFigures,
-} from '../catalogue/metrics.ts'
-import type { JobState } from '../domain/job.ts'
-import { type Space, spaceOf, type WatchedFolders } from './free-space.ts'
-import { STANDBY_FAILURES_TO_LOSE } from './watch-standbys.ts'
+import { createMeters, type Meters, type Tally } from '../base/metrics.ts'
+import type { Catalogue, Transaction } from '../catalogue/database.ts'
+import { type Figures, limitReading, readFigures } from '../catalogue/metrics.ts'
+import { spaceOf, type WatchedFolders } from './free-space.ts'
+import { type Found, GAUGED, WAITING } from './gauges.ts'
 
 /** A scrape asks the catalogue for at most so long, and then does without. */
 const READING_MS = 3 * SECOND_MS
@@ -44,20 +30,6 @@ export interface Measurements {
   readonly pings: Tally
   /** By `action` and `code`. */
   readonly requests: Tally
-}
-
-/** What one scrape found; null where it could not be found out. */
-interface Found {
-  readonly figures: Figures | null
-  readonly spaces: readonly Space[]
-}
-
-interface Gauged {
-  readonly name: string
-  readonly help: string
-  readonly labels?: readonly string[]
-  readonly type?: 'counter'
-  readonly read: (found: Found, clock: Clock) => Samples
 }
 
 /**
@@ -118,9 +90,9 @@ function tallies(meters: Meters): Pick<Measurements, 'notifications' | 'pings' |
   }
 }
 
-async function find({ catalogue, folders, log }: Needs): Promise<Found> {
+async function find({ catalogue, clock, folders, log }: Needs): Promise<Found> {
   const [figures, spaces] = await Promise.all([
-    within(catalogue.transaction(readLimited)).catch((error: unknown) => {
+    within(catalogue.transaction((tx) => readLimited(tx, clock))).catch((error: unknown) => {
       log.warn('catalogue not measured', { error: describeError(error) })
       return null
     }),
@@ -132,9 +104,9 @@ async function find({ catalogue, folders, log }: Needs): Promise<Found> {
   return { figures, spaces }
 }
 
-async function readLimited(tx: Parameters<typeof readFigures>[0]): Promise<Figures> {
+async function readLimited(tx: Transaction, clock: Clock): Promise<Figures> {
   await limitReading(tx, READING_MS)
-  return readFigures(tx)
+  return readFigures(tx, clock.now())
 }
 
 /** A scraper must not wait for a catalogue or a file system that hangs. */
@@ -152,234 +124,3 @@ async function within<T>(work: Promise<T>): Promise<T> {
     })
   }
 }
-
-/** One sample for each instance; null leaves it out. */
-function perInstance(read: (instance: InstanceFigures) => number | null): Gauged['read'] {
-  return ({ figures }) =>
-    (figures?.instances ?? []).flatMap((instance) => {
-      const value = read(instance)
-      return value === null ? [] : [sample({ instance: instance.instanceId }, value)]
-    })
-}
-
-function ofLast(read: (last: LastBackup) => number): Gauged['read'] {
-  return perInstance(({ last }) => last && read(last))
-}
-
-function ofProbe(read: (probe: ProbeFigures) => number): Gauged['read'] {
-  return perInstance(({ probe }) => probe && read(probe))
-}
-
-function ofStore(read: (store: Figures['store']) => number): Gauged['read'] {
-  return ({ figures }) => (figures === null ? [] : [sample({}, read(figures.store))])
-}
-
-function sample(labels: Labels, value: number): readonly [Labels, number] {
-  return [labels, value]
-}
-
-const INSTANCE = ['instance']
-const JOB = ['kind', 'state']
-const JOB_STATES: readonly JobState[] = ['queued', 'running', 'finished', 'failed', 'cancelled']
-
-const BACKUPS: readonly Gauged[] = [
-  {
-    name: 'holdfast_last_success_timestamp_seconds',
-    help: 'Service time at which the newest backup set was made; absent before the first.',
-    labels: INSTANCE,
-    read: ofLast(({ finishedAt }) => finishedAt / SECOND_MS),
-  },
-  {
-    name: 'holdfast_last_backup_duration_seconds',
-    help: 'How long the newest backup set took to make.',
-    labels: INSTANCE,
-    read: ofLast(({ startedAt, finishedAt }) => (finishedAt - startedAt) / SECOND_MS),
-  },
-  {
-    name: 'holdfast_last_backup_read_bytes',
-    help: 'Length of all files of the newest backup set, as read from the server.',
-    labels: INSTANCE,
-    read: ofLast(({ contentBytes }) => contentBytes),
-  },
-  {
-    name: 'holdfast_last_backup_new_bytes',
-    help: 'Compressed chunks that no earlier set had, written for the newest backup set.',
-    labels: INSTANCE,
-    read: ofLast(({ newBytes }) => newBytes),
-  },
-  {
-    name: 'holdfast_last_backup_stored_bytes',
-    help: 'What the objects written for the newest backup set take in the storage now.',
-    labels: INSTANCE,
-    read: ofLast(({ storedBytes }) => storedBytes),
-  },
-  {
-    name: 'holdfast_backup_overdue',
-    help: '1 when the newest set is older than the policy explains, which was told as an event.',
-    labels: INSTANCE,
-    read: perInstance(({ overdue }) => Number(overdue)),
-  },
-  {
-    name: 'holdfast_sets',
-    help: 'Backup sets, by state: writing, kept, deleted (not purged yet), failed.',
-    labels: ['instance', 'state'],
-    read: ({ figures }) =>
-      (figures?.instances ?? []).flatMap((instance) =>
-        (['writing', 'kept', 'deleted', 'failed'] as const).map((state) =>
-          sample({ instance: instance.instanceId, state }, instance[state]),
-        ),
-      ),
-  },
-  {
-    name: 'holdfast_sets_content_bytes',
-    help: 'Length of all files of all kept sets: what they would take without sharing.',
-    labels: INSTANCE,
-    read: perInstance(({ contentBytes }) => contentBytes),
-  },
-]
-
-const BYTES: readonly Gauged[] = [
-  {
-    name: 'holdfast_instance_stored_bytes',
-    help: 'What the objects of an instance take in the storage.',
-    labels: INSTANCE,
-    read: perInstance(({ storedBytes }) => storedBytes),
-  },
-  {
-    name: 'holdfast_instance_released_bytes_total',
-    help: 'Bytes of an instance that purges have made garbage.',
-    labels: INSTANCE,
-    type: 'counter',
-    read: perInstance(({ releasedBytes }) => releasedBytes),
-  },
-  {
-    name: 'holdfast_instance_freed_bytes_total',
-    help: 'Bytes of an instance that finished purges have given back to the disk.',
-    labels: INSTANCE,
-    type: 'counter',
-    read: perInstance(({ freedBytes }) => freedBytes),
-  },
-  {
-    name: 'holdfast_store_bytes',
-    help: 'What all objects take in the storage.',
-    read: ofStore(({ storedBytes }) => storedBytes),
-  },
-  {
-    name: 'holdfast_released_bytes_total',
-    help: 'Bytes that purges have made garbage.',
-    type: 'counter',
-    read: ofStore(({ releasedBytes }) => releasedBytes),
-  },
-  {
-    name: 'holdfast_freed_bytes_total',
-    help: 'Bytes that finished purges have given back to the disk.',
-    type: 'counter',
-    read: ofStore(({ freedBytes }) => freedBytes),
-  },
-  {
-    name: 'holdfast_filesystem_free_bytes',
-    help: 'Free space of the file system of a folder (data, storage), for who is not root.',
-    labels: ['folder'],
-    read: ({ spaces }) => spaces.map(({ folder, freeBytes }) => sample({ folder }, freeBytes)),
-  },
-  {
-    name: 'holdfast_filesystem_size_bytes',
-    help: 'Size of the file system of a folder (data, storage).',
-    labels: ['folder'],
-    read: ({ spaces }) => spaces.map(({ folder, sizeBytes }) => sample({ folder }, sizeBytes)),
-  },
-]
-
-const WORK: readonly Gauged[] = [
-  {
-    name: 'holdfast_jobs',
-    help: 'Jobs by kind and state; those that have ended are counted for good.',
-    labels: JOB,
-    read: ({ figures }) =>
-      // A state that no job of the kind is in counts 0, so that the first failure is an increase.
-      [...Map.groupBy(figures?.jobs ?? [], ({ kind }) => kind)].flatMap(([kind, jobs]) =>
-        JOB_STATES.map((state) =>
-          sample({ kind, state }, jobs.find((job) => job.state === state)?.count ?? 0),
-        ),
-      ),
-  },
-  {
-    name: 'holdfast_oldest_job_age_seconds',
-    help: 'Service time since the oldest job that has not ended was asked for.',
-    labels: JOB,
-    read: ({ figures }, clock) =>
-      (figures?.jobs ?? [])
-        .filter(({ state }) => state === 'queued' || state === 'running')
-        .map(({ kind, state, oldestAt }) =>
-          sample({ kind, state }, Math.max(0, clock.now() - oldestAt) / SECOND_MS),
-        ),
-  },
-]
-
-const RECEIPTS: readonly Gauged[] = [
-  {
-    name: 'holdfast_receipts_broken',
-    help: 'Chains of receipts that the service found changed, and a file of heads; 0 when all is well.',
-    read: ofStore(({ receiptsBroken }) => receiptsBroken),
-  },
-]
-
-/** Without a receiver everything would wait, and for nothing. */
-const WAITING: readonly Gauged[] = [
-  {
-    name: 'holdfast_events_waiting',
-    help: 'Events that the receiver has not taken yet; only with HOLDFAST_NOTIFY_URL.',
-    read: ofStore(({ eventsWaiting }) => eventsWaiting),
-  },
-  {
-    name: 'holdfast_oldest_event_waiting_seconds',
-    help: 'How long the oldest of them waits; 0 without one.',
-    read: ofStore(({ oldestWaitingSeconds }) => Math.max(0, oldestWaitingSeconds)),
-  },
-]
-
-const SERVERS: readonly Gauged[] = [
-  {
-    name: 'holdfast_instance_up',
-    help: '1 while the instance is Running: its primary answers SQL and is not in recovery.',
-    labels: INSTANCE,
-    read: perInstance(({ status }) => (status === 'Running' ? 1 : status === 'Stopped' ? 0 : null)),
-  },
-  {
-    name: 'holdfast_probe_failures',
-    help: 'Probes in a row that found no running primary; three make the instance not up.',
-    labels: INSTANCE,
-    read: ofProbe(({ failures }) => failures),
-  },
-  {
-    name: 'holdfast_probe_findings',
-    help: 'What the last probe found amiss; the log has the words.',
-    labels: INSTANCE,
-    read: ofProbe(({ findings }) => findings),
-  },
-  {
-    name: 'holdfast_probe_timestamp_seconds',
-    help: 'Real time of the last probe.',
-    labels: INSTANCE,
-    read: ofProbe(({ probedAtSeconds }) => probedAtSeconds),
-  },
-  {
-    name: 'holdfast_standby_lost',
-    help: '1 when three probes in a row found a standby that does not follow its primary.',
-    labels: INSTANCE,
-    read: ofProbe(({ standbyFailures }) => Number(standbyFailures >= STANDBY_FAILURES_TO_LOSE)),
-  },
-]
-
-const GAUGED: readonly Gauged[] = [
-  {
-    name: 'holdfast_catalogue_up',
-    help: '1 when the catalogue answered this scrape in time; without it most metrics are absent.',
-    read: ({ figures }) => [sample({}, figures === null ? 0 : 1)],
-  },
-  ...BACKUPS,
-  ...BYTES,
-  ...WORK,
-  ...RECEIPTS,
-  ...SERVERS,
-]

@@ -39,8 +39,8 @@ export const purgeSets: Job<'purge-sets'> = async (_parameters, run, parts) => {
     for (const purge of settled) await noteReceipt(tx, 'reclaim', purge, now, run, parts)
     return settled
   })
-  for (const { setIds, ...bytes } of finished) {
-    run.log.info('reclaim finished', { backupIds: setIds, ...bytes })
+  for (const { setIds, ...told } of finished) {
+    run.log.info('reclaim finished', { backupIds: setIds, ...told })
   }
 }
 

@@ -1,12 +1,13 @@
 import { describeError, isFault } from '../base/fault.ts'
 import type { SeriesId } from '../base/ids.ts'
+import type { ObjectRecord, PackRecord } from '../catalogue/audit.ts'
+import { countWrongSums, listObjects, listPacks, wrongKeptCounts } from '../catalogue/audit.ts'
 import type { ReadableSet } from '../catalogue/backup-sets.ts'
 import { setsWithBytes } from '../catalogue/backup-sets.ts'
 import type { Catalogue, Transaction } from '../catalogue/database.ts'
 import { locatePack } from '../catalogue/ledger.ts'
 import { pinSet } from '../catalogue/pins.ts'
-import type { ObjectRecord, PackRecord } from '../catalogue/usage.ts'
-import { countWrongSums, listObjects, listPacks } from '../catalogue/usage.ts'
+import { usageOfAll } from '../catalogue/usage.ts'
 import type { Repository } from '../repository/repository.ts'
 import { hasBit, setBit } from '../series/bitmap.ts'
 import { holdPins } from './pins.ts'
@@ -68,11 +69,14 @@ export async function verifyRepository(
   const unfinished = await listed(needs.listUnfinished())
   const later = await catalogue.transaction(async (tx) => ({
     objects: await listObjects(tx),
-    wrongSums: await countWrongSums(tx),
+    wrongSums: await checkSums(tx),
   }))
   const known = new Known(objects, later.objects)
-  const problems = [...compareObjects(known, stored), ...judgeUnfinished(known, unfinished)]
-  if (later.wrongSums > 0) problems.push(`${later.wrongSums} sums of retirements are wrong`)
+  const problems = [
+    ...compareObjects(known, stored),
+    ...judgeUnfinished(known, unfinished),
+    ...later.wrongSums,
+  ]
   const { used, damaged, findings } = await markUsed(sets, repository, either)
   problems.push(...findings)
   // What a damaged set uses is not known, so its series cannot be judged.
@@ -89,6 +93,25 @@ export async function verifyRepository(
     ),
     problems,
   }
+}
+
+/** What decisions and figures go by, against what it sums up. */
+async function checkSums(tx: Transaction): Promise<readonly string[]> {
+  const wrongSums = await countWrongSums(tx)
+  const problems = wrongSums > 0 ? [`${wrongSums} sums of retirements are wrong`] : []
+  for (const instanceId of await wrongKeptCounts(tx)) {
+    problems.push(`the count of kept sets of ${instanceId} is wrong`)
+  }
+  for (const usage of await usageOfAll(tx)) {
+    const { storedBytes, keptBytes, undeleteBytes, deadBytes, pendingFreedBytes } = usage
+    const parts = keptBytes + undeleteBytes + deadBytes + pendingFreedBytes
+    if (parts !== storedBytes) {
+      problems.push(
+        `${usage.instanceId} has ${storedBytes} bytes stored, and ${parts} in its packs and manifests`,
+      )
+    }
+  }
+  return problems
 }
 
 /** What the catalogue knows before and after the storage was listed. */

@@ -17,6 +17,8 @@ import { DescribeDeletedBackups } from './describe-deleted-backups.ts'
 import { DescribeDetachedBackups } from './describe-detached-backups.ts'
 import { DescribeEvents } from './describe-events.ts'
 import { DescribeRegions } from './describe-regions.ts'
+import { DescribeRepositoryUsage } from './describe-repository-usage.ts'
+import { DescribeResourceUsage } from './describe-resource-usage.ts'
 import { HoldBackup } from './hold-backup.ts'
 import { ModifyBackupPolicy } from './modify-backup-policy.ts'
 import { ModifyDBInstanceDeletionProtection } from './modify-db-instance-deletion-protection.ts'
@@ -58,6 +60,8 @@ export const OPERATIONS: readonly Operation<OperationParts>[] = [
   DescribeDetachedBackups,
   DescribeEvents,
   DescribeRegions,
+  DescribeRepositoryUsage,
+  DescribeResourceUsage,
   ModifyDBInstanceDeletionProtection,
   PreviewDeleteBackup,
   PreviewModifyBackupPolicy,

@@ -1,10 +1,11 @@
 import { z } from 'zod'
-import type { Instant } from '../base/clock.ts'
+import { type Instant, instant } from '../base/clock.ts'
 import type { ListedSet, SetFilter } from '../catalogue/backup-sets.ts'
 import { listSets } from '../catalogue/backup-sets.ts'
 import type { InstanceWithPolicy } from '../catalogue/instances.ts'
 import { findInstance } from '../catalogue/instances.ts'
 import { keptSetsOf } from '../catalogue/kept-sets.ts'
+import { releasedBySet } from '../catalogue/released-by-set.ts'
 import type { KeptSets } from '../domain/kept-sets.ts'
 import { defineOperation } from '../wire/operation.ts'
 import { choice, splitIds, text } from '../wire/parameters.ts'
@@ -30,9 +31,16 @@ const ListedBackup = z.object({
   Checksum: z.string(),
   /** Ours: stored bytes that this set added to its predecessor. */
   NewBytes: z.number(),
+  /**
+   * Ours: stored bytes that become garbage if this set alone is deleted, as PreviewDeleteBackup has
+   * it; 0 for a failed run.
+   */
+  ReleasedBytes: z.number(),
   /** Ours: why a failed run failed. */
   FailureReason: z.string().optional(),
 })
+
+type Needs = Pick<OperationParts, 'catalogue' | 'undeleteWindowMs'>
 
 /** Lists kept sets and, for a week, failed runs; newest first. */
 export const DescribeBackups = defineOperation(
@@ -65,7 +73,7 @@ export const DescribeBackups = defineOperation(
       'InvalidDBInstanceName.NotFound': { message: 'The database instance does not exist.' },
     },
   },
-  async ({ parameters, now, refuse }, { catalogue }: Pick<OperationParts, 'catalogue'>) => {
+  async ({ parameters, now, refuse }, { catalogue, undeleteWindowMs }: Needs) => {
     const { StartTime: from = null, EndTime: to = null } = parameters
     if (from !== null && to !== null && to <= from) throw refuse('InvalidParameterCombination')
     return catalogue.transaction(async (tx) => {
@@ -86,8 +94,14 @@ export const DescribeBackups = defineOperation(
         ? NO_SETS
         : await listSets(tx, found.instance.id, filter, now, pageOf(parameters))
       const kept = await keptSetsOf(tx, found, 1, now)
+      const ids = listed.sets.map((set) => set.id)
+      const released = await releasedBySet(tx, ids, instant(now + undeleteWindowMs))
+      const shown = listed.sets.map((set) => ({
+        ...show(set, found, kept, now),
+        ReleasedBytes: released.get(set.id) ?? 0,
+      }))
       return {
-        Items: { Backup: listed.sets.map((set) => show(set, found, kept, now)) },
+        Items: { Backup: shown },
         ...pageFields(parameters, listed),
         TotalEcsSnapshotSize: 0,
       }

@@ -70,7 +70,7 @@ export const DescribeDeletedBackups = defineOperation(
       const listed = await listDeletedSets(tx, instanceId, setId, now, pageOf(parameters))
       const shown = []
       for (const set of listed.sets) {
-        shown.push(show(set, await forecastDeletion(tx, instanceId, [set.id])))
+        shown.push(show(set, await forecastDeletion(tx, instanceId, [set.id], now)))
       }
       return { Items: { DeletedBackup: shown }, ...pageFields(parameters, listed) }
     }),

@@ -1,9 +1,11 @@
 import { z } from 'zod'
+import { instant } from '../base/clock.ts'
 import { invariant } from '../base/fault.ts'
 import type { InstanceId } from '../base/ids.ts'
 import { listDetachedSets, type SetFilter } from '../catalogue/backup-sets.ts'
 import { readInstances } from '../catalogue/instances.ts'
 import { keptSetsOf } from '../catalogue/kept-sets.ts'
+import { releasedBySet } from '../catalogue/released-by-set.ts'
 import type { KeptSets } from '../domain/kept-sets.ts'
 import { defineOperation } from '../wire/operation.ts'
 import { choice, text } from '../wire/parameters.ts'
@@ -18,7 +20,14 @@ import {
   setListParameters,
 } from './set-list-parameters.ts'
 
-const DetachedBackup = z.object({ ...SetFields, DBInstanceComment: z.string() })
+const DetachedBackup = z.object({
+  ...SetFields,
+  DBInstanceComment: z.string(),
+  /** Ours: stored bytes that become garbage if this set alone is deleted. */
+  ReleasedBytes: z.number(),
+})
+
+type Needs = Pick<OperationParts, 'catalogue' | 'undeleteWindowMs'>
 
 /** The sets that outlived their instances, until someone deletes them. */
 export const DescribeDetachedBackups = defineOperation(
@@ -42,7 +51,7 @@ export const DescribeDetachedBackups = defineOperation(
     }),
     errors: SET_LIST_ERRORS,
   },
-  async ({ parameters, now }, { catalogue }: Pick<OperationParts, 'catalogue'>) => {
+  async ({ parameters, now }, { catalogue, undeleteWindowMs }: Needs) => {
     const { DBInstanceId = null, BackupId: setId = null, BackupMode: mode = null } = parameters
     const { StartTime: from = null, EndTime: to = null } = parameters
     const filter: SetFilter = { setId, state: null, mode, from, to }
@@ -57,11 +66,14 @@ export const DescribeDetachedBackups = defineOperation(
       )
       const kept = new Map<InstanceId, KeptSets>()
       for (const [id, owner] of owners) kept.set(id, await keptSetsOf(tx, owner, 1, now))
+      const ids = listed.sets.map((set) => set.id)
+      const released = await releasedBySet(tx, ids, instant(now + undeleteWindowMs))
       const shown = listed.sets.map((set) => {
         const [owner, others] = [owners.get(set.instanceId), kept.get(set.instanceId)]
         invariant(owner && others, 'a released instance keeps its row')
         const DBInstanceComment = owner.instance.description
-        return { ...setFields(set, owner, others, now), DBInstanceComment }
+        const ReleasedBytes = released.get(set.id) ?? 0
+        return { ...setFields(set, owner, others, now), DBInstanceComment, ReleasedBytes }
       })
       return { Items: { Backup: shown }, ...pageFields(parameters, listed) }
     })

@@ -85,9 +85,10 @@ export const PreviewDeleteBackup = defineOperation(
       const { verdicts, refusal } = judgeDeletion(subjects, 'by-hand')
       const going = verdicts.filter(({ verdict }) => !verdict.refusal)
       const named = knownNumbers(going.map(({ subject }) => subject.id))
-      const forecast = await forecastDeletion(tx, found.instance.id, named)
       const atOnce = undeleteWindowMs === 0
-      const until = isoMilliseconds(instant(now + undeleteWindowMs))
+      const end = instant(now + undeleteWindowMs)
+      const until = isoMilliseconds(end)
+      const forecast = await forecastDeletion(tx, found.instance.id, named, end)
       return {
         DBInstanceId: found.instance.id,
         Deletable: refusal === null,

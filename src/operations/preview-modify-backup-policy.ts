@@ -17,6 +17,8 @@ import { changedPolicy, POLICY_ERRORS, POLICY_PARAMETERS } from './policy-parame
 import { bytesOf } from './purge-deleted-backup.ts'
 import { ruleName } from './refusal.ts'
 
+type Needs = Pick<OperationParts, 'catalogue' | 'undeleteWindowMs'>
+
 /** More sets than that are counted, and not listed. */
 const LISTED_MAX = 1000
 
@@ -61,7 +63,7 @@ export const PreviewModifyBackupPolicy = defineOperation(
     }),
     errors: POLICY_ERRORS,
   },
-  async (request, { catalogue }: Pick<OperationParts, 'catalogue'>) => {
+  async (request, { catalogue, undeleteWindowMs }: Needs) => {
     const { parameters, now, refuse } = request
     return catalogue.transaction(async (tx) => {
       const found = await lockForPolicy(tx, parameters.DBInstanceId, refuse)
@@ -69,7 +71,8 @@ export const PreviewModifyBackupPolicy = defineOperation(
       const { subjects, total } = await keptSubjects(tx, { ...found, policy }, now)
       const going = chooseDeletable(subjects, 'expiry')
       const ids = new Set(going.flatMap(({ set }) => (set ? [set.id] : [])))
-      const forecast = await forecastDeletion(tx, found.instance.id, [...ids])
+      const end = instant(now + undeleteWindowMs)
+      const forecast = await forecastDeletion(tx, found.instance.id, [...ids], end)
       return {
         DBInstanceId: found.instance.id,
         Weakens: { Parameter: [...weakenedProtections(found.policy, policy)] },

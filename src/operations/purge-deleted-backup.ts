@@ -38,7 +38,7 @@ export const PurgeDeletedBackup = defineOperation(
     const { ids, forecast } = await catalogue.transaction(async (tx) => {
       const { found, ids } = await lockDeletedSets(tx, request)
       const { id } = found.instance
-      const forecast = await forecastDeletion(tx, id, ids)
+      const forecast = await forecastDeletion(tx, id, ids, now)
       await endWindows(tx, id, ids, now)
       const backupIds = ids.map(String)
       const details = { step: 'asked', backupIds, ...predictedDetails(forecast) }

@@ -48,8 +48,13 @@ const STATEMENTS = [
   `create index purge_open on purge (series) where finished_at is null`,
   `create index object_of_purge on object (purge) where purge is not null`,
   `create index object_intended on object (series) where state = 'intended'`,
-  // What a purge has really given back, known when its reclaim is over.
-  `alter table purge add column reclaimed_bytes bigint, add column request_id text`,
+  // What a purge has really given back so far; all of it when its reclaim is over.
+  `alter table purge add column reclaimed_bytes bigint not null default 0,
+     add column request_id text`,
+  `update purge u set reclaimed_bytes = manifest_bytes
+     - (select coalesce(sum(o.bytes), 0) from object o where o.purge = u.purge)
+     + (select coalesce(sum(p.target_before - p.target_after), 0) from plan p
+        where p.purge = u.purge and p.finished_at is not null)`,
 ]
 
 export const deletion: Migration = {
