@@ -14,7 +14,7 @@ import { openQueue, type Queue } from '../src/catalogue/queue.ts'
 import type { OperationParts } from '../src/operations/parts.ts'
 import { testChain } from '../src/testing/receipt-parts.ts'
 import type { Context, Operation } from '../src/wire/operation.ts'
-import { counting, type Work } from './counted-work.ts'
+import { type CountingCatalogue, counting, type Work } from './counted-work.ts'
 import { firstFree, type History, insertHistory } from './made-up-history.ts'
 
 /** What the operations on sets are made from. */
@@ -22,28 +22,28 @@ type Needs = Pick<OperationParts, 'catalogue' | 'queue' | 'log' | 'receipts' | '
 
 /** A database of its own for a catalogue with made-up histories in it. */
 export class FilledCatalogue implements AsyncDisposable {
-  readonly catalogue: Catalogue
-  readonly queue: Queue
   readonly now: Instant
-  readonly #stack: AsyncDisposableStack
+  readonly #plain: Catalogue
+  readonly #queue: Queue
   readonly #client: pg.Client
-  readonly #take: () => Work
+  readonly #counting: CountingCatalogue
+  readonly #stack: AsyncDisposableStack
+  #counts = false
 
   private constructor(
     opened: { readonly catalogue: Catalogue; readonly queue: Queue; readonly client: pg.Client },
     now: Instant,
     stack: AsyncDisposableStack,
   ) {
-    const { catalogue, take } = counting(opened.catalogue)
-    this.catalogue = catalogue
-    this.queue = opened.queue
-    this.now = now
+    this.#plain = opened.catalogue
+    this.#counting = counting(opened.catalogue)
+    this.#queue = opened.queue
     this.#client = opened.client
-    this.#take = take
+    this.now = now
     this.#stack = stack
   }
 
-  /** Makes the database and its schema. The caller ends the server that `connection` leads to. */
+  /** Makes the database on the server that `connection` leads to; whoever runs that ends it. */
   static async create(
     connection: Connection,
     database: string,
@@ -51,12 +51,32 @@ export class FilledCatalogue implements AsyncDisposable {
   ): Promise<FilledCatalogue> {
     await using maker = await connect(connection)
     await maker.client.query(`create database ${database}`)
+    return FilledCatalogue.open(connection, database, now)
+  }
+
+  /** Opens one that was made before. */
+  static async open(
+    connection: Connection,
+    database: string,
+    now: Instant,
+  ): Promise<FilledCatalogue> {
     await using stack = new AsyncDisposableStack()
     const own = { ...connection, database }
     const catalogue = stack.use(await openCatalogue(own, SILENT))
     const queue = stack.use(await openQueue(catalogue, SILENT, false))
     const { client } = stack.use(await connect(own))
     return new FilledCatalogue({ catalogue, queue, client }, now, stack.move())
+  }
+
+  /** Counts what it does while `count` works, and costs nothing more at other times. */
+  get catalogue(): Catalogue {
+    return this.#counts ? this.#counting.catalogue : this.#plain
+  }
+
+  /** What operations on sets are made from. */
+  needs(undeleteWindowMs: number): Needs {
+    const [receipts, log] = [testChain(), SILENT]
+    return { catalogue: this.catalogue, queue: this.#queue, receipts, log, undeleteWindowMs }
   }
 
   async insert(history: Omit<History, 'now'>): Promise<void> {
@@ -87,7 +107,6 @@ export class FilledCatalogue implements AsyncDisposable {
     instanceId: string,
     setIds: readonly number[],
     undeleteWindowMs: number,
-    catalogue = this.catalogue,
   ): Promise<Readonly<Record<string, unknown>>> {
     const raw = new Map([['DBInstanceId', instanceId]])
     if (setIds.length > 0) raw.set('BackupId', setIds.join(','))
@@ -97,16 +116,18 @@ export class FilledCatalogue implements AsyncDisposable {
       requestId: newRequestId(),
       now: this.now,
     }
-    const { queue } = this
-    const needs = { catalogue, queue, receipts: testChain(), log: SILENT, undeleteWindowMs }
-    return operation.answer(context, needs)
+    return operation.answer(context, this.needs(undeleteWindowMs))
   }
 
   /** What `work` did in this catalogue's transactions. */
   async count(work: () => Promise<unknown>): Promise<Work> {
-    this.#take()
-    await work()
-    return this.#take()
+    this.#counts = true
+    try {
+      await work()
+      return this.#counting.take()
+    } finally {
+      this.#counts = false
+    }
   }
 
   /** Does `work` in a transaction that counts, and leaves nothing of it. */
