@@ -6,13 +6,13 @@ import type { Transaction } from './database.ts'
 import { sqlOf } from './database.ts'
 
 /**
- * Where stored bytes are, in bytes of objects. `storedBytes` = `keptBytes` + `undeleteBytes` +
- * `deadBytes` + `pendingFreedBytes`, at every moment and to the byte.
+ * Where stored bytes are, in bytes of objects. `storedBytes` is the sum of `keptBytes`,
+ * `undeleteBytes`, `deadBytes`, `fixedBytes` and `pendingFreedBytes`, at every moment and to the byte.
  */
 export interface Usage {
   /** Of all objects that are there, those on their way out included; not what is being written. */
   readonly storedBytes: number
-  /** What kept sets use: their chunks, each once, their manifests, and the fixed parts of packs. */
+  /** What kept sets use: their chunks, each once, and their manifests. */
   readonly keptBytes: number
   /**
    * What only sets that are deleted and not purged use: released when they are. Their undelete window
@@ -21,6 +21,8 @@ export interface Usage {
   readonly undeleteBytes: number
   /** Garbage in packs more than half alive, which are not written anew for it. */
   readonly deadBytes: number
+  /** What every pack takes besides its chunks, as long as anything in it lives. */
+  readonly fixedBytes: number
   /** What the reclaim of decided purges has still to give back, and its objects to be removed. */
   readonly pendingFreedBytes: number
   /** What the disk would get back if all those deleted sets were purged now, together. */
@@ -41,6 +43,7 @@ export const NO_USAGE: Usage = {
   keptBytes: 0,
   undeleteBytes: 0,
   deadBytes: 0,
+  fixedBytes: 0,
   pendingFreedBytes: 0,
   undeleteFreedBytes: 0,
   releasedBytes: 0,
@@ -60,7 +63,7 @@ export function usageOfAll(tx: Transaction): Promise<readonly InstanceUsage[]> {
 
 /**
  * Of the repository: the sums over all instances. Its header, some hundred bytes that belong to none
- * and never go, is counted as kept.
+ * and never go, is a fixed part.
  */
 export async function usageOfRepository(
   tx: Transaction,
@@ -70,7 +73,7 @@ export async function usageOfRepository(
     select coalesce(sum(bytes), 0)::bigint as bytes from object
     where series is null and state = 'there'`.execute(sqlOf(tx))
   invariant(rows[0], 'sums without groups are one row')
-  const header = { ...NO_USAGE, storedBytes: rows[0].bytes, keptBytes: rows[0].bytes }
+  const header = { ...NO_USAGE, storedBytes: rows[0].bytes, fixedBytes: rows[0].bytes }
   return instances.reduce(addUsage, header)
 }
 
@@ -80,6 +83,7 @@ function addUsage(sum: Usage, more: Usage): Usage {
     keptBytes: sum.keptBytes + more.keptBytes,
     undeleteBytes: sum.undeleteBytes + more.undeleteBytes,
     deadBytes: sum.deadBytes + more.deadBytes,
+    fixedBytes: sum.fixedBytes + more.fixedBytes,
     pendingFreedBytes: sum.pendingFreedBytes + more.pendingFreedBytes,
     undeleteFreedBytes: sum.undeleteFreedBytes + more.undeleteFreedBytes,
     releasedBytes: sum.releasedBytes + more.releasedBytes,
@@ -126,9 +130,10 @@ const PARTS = sql`
     where o.state in ('there', 'abandoned') group by o.series),
   packs as (
     select k.series,
-      sum(${PACK_FIXED_BYTES} + k.live_bytes) filter (where k.target_bytes > 0) as living,
+      sum(k.live_bytes) as living,
       sum(k.target_bytes - ${PACK_FIXED_BYTES} - k.live_bytes)
         filter (where k.target_bytes > 0) as dead,
+      ${PACK_FIXED_BYTES} * count(*) filter (where k.target_bytes > 0) as fixed,
       sum(k.disk_bytes - k.target_bytes) as due
     from of join pack k using (series) group by k.series),
   manifests as (
@@ -154,6 +159,7 @@ async function readUsage(
         - coalesce(w.released, 0) - coalesce(m.deleted, 0))::bigint as "keptBytes",
       (coalesce(w.released, 0) + coalesce(m.deleted, 0))::bigint as "undeleteBytes",
       coalesce(k.dead, 0)::bigint as "deadBytes",
+      coalesce(k.fixed, 0)::bigint as "fixedBytes",
       (coalesce(k.due, 0) + coalesce(o.abandoned, 0))::bigint as "pendingFreedBytes",
       (coalesce(w.freed, 0) + coalesce(m.deleted, 0))::bigint as "undeleteFreedBytes",
       coalesce(p.released, 0)::bigint as "releasedBytes",

@@ -50,6 +50,7 @@ function partsOf(usage: Usage, labels: Labels): Samples {
     sample({ ...labels, part: 'kept' }, usage.keptBytes),
     sample({ ...labels, part: 'undelete' }, usage.undeleteBytes),
     sample({ ...labels, part: 'dead' }, usage.deadBytes),
+    sample({ ...labels, part: 'fixed' }, usage.fixedBytes),
     sample({ ...labels, part: 'pending' }, usage.pendingFreedBytes),
   ]
 }
@@ -145,7 +146,7 @@ const BYTES: readonly Gauged[] = [
   },
   {
     name: 'holdfast_instance_part_bytes',
-    help: 'The same in parts, which add up: kept, undelete, dead, pending.',
+    help: 'The same in parts, which add up: kept, undelete, dead, fixed, pending.',
     labels: ['instance', 'part'],
     read: ({ figures }) =>
       (figures?.instances ?? []).flatMap(({ instanceId, usage }) =>
@@ -179,7 +180,7 @@ const BYTES: readonly Gauged[] = [
   },
   {
     name: 'holdfast_store_part_bytes',
-    help: 'The same in parts, which add up: kept, undelete, dead, pending.',
+    help: 'The same in parts, which add up: kept, undelete, dead, fixed, pending.',
     labels: ['part'],
     read: ({ figures }) => (figures === null ? [] : partsOf(figures.store.usage, {})),
   },

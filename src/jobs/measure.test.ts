@@ -21,7 +21,7 @@ async function scrape(of: Measurements): Promise<ReadonlyMap<string, Family>> {
   return parseExposition(await of.render())
 }
 
-const PARTS = ['kept', 'undelete', 'dead', 'pending']
+const PARTS = ['kept', 'undelete', 'dead', 'fixed', 'pending']
 
 /** Two instances: one with sets of every state and bytes, one with nothing; and a released one. */
 const ROWS = `
@@ -109,7 +109,7 @@ test('shows what the catalogue holds, and nothing of what is not known', async (
     holds: [2, 0],
     stopped: [1, 0],
     stored: 1775,
-    parts: [1424, 188, 88, 75],
+    parts: [400, 188, 88, 1024, 75],
     windowFrees: 700,
     released: 440,
     freed: 35,
@@ -124,7 +124,7 @@ test('shows what the catalogue holds, and nothing of what is not known', async (
   assert.equal(families.get('holdfast_instance_up')?.samples.length, 2)
   assert.equal(all('store_bytes'), 21_778)
   const parts = PARTS.map((part) => all('store_part_bytes', { part }))
-  assert.deepEqual([parts, all('store_undelete_freed_bytes')], [[21_427, 188, 88, 75], 700])
+  assert.deepEqual([parts, all('store_undelete_freed_bytes')], [[19_888, 188, 88, 1539, 75], 700])
   assert.deepEqual([all('released_bytes_total'), all('freed_bytes_total')], [447, 41])
   const running = { kind: 'purge-sets', state: 'running' }
   assert.deepEqual([all('jobs', running), all('oldest_job_age_seconds', running)], [2, 60])

@@ -103,8 +103,9 @@ async function checkSums(tx: Transaction): Promise<readonly string[]> {
     problems.push(`the count of kept sets of ${instanceId} is wrong`)
   }
   for (const usage of await usageOfAll(tx)) {
-    const { storedBytes, keptBytes, undeleteBytes, deadBytes, pendingFreedBytes } = usage
-    const parts = keptBytes + undeleteBytes + deadBytes + pendingFreedBytes
+    const { storedBytes, keptBytes, undeleteBytes, deadBytes } = usage
+    const { fixedBytes, pendingFreedBytes } = usage
+    const parts = keptBytes + undeleteBytes + deadBytes + fixedBytes + pendingFreedBytes
     if (parts !== storedBytes) {
       problems.push(
         `${usage.instanceId} has ${storedBytes} bytes stored, and ${parts} in its packs and manifests`,

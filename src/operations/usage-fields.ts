@@ -1,12 +1,13 @@
 import { z } from 'zod'
 import type { Usage } from '../catalogue/usage.ts'
 
-/** Ours: where stored bytes are; the first is the sum of the next four (see `Usage`). */
+/** Ours: where stored bytes are; the first is the sum of the next five (see `Usage`). */
 export const UsageFields = {
   StoredBytes: z.number(),
   KeptBytes: z.number(),
   UndeleteBytes: z.number(),
   DeadBytes: z.number(),
+  FixedBytes: z.number(),
   PendingFreedBytes: z.number(),
   UndeleteFreedBytes: z.number(),
   ReleasedBytes: z.number(),
@@ -19,6 +20,7 @@ export function usageFields(usage: Usage) {
     KeptBytes: usage.keptBytes,
     UndeleteBytes: usage.undeleteBytes,
     DeadBytes: usage.deadBytes,
+    FixedBytes: usage.fixedBytes,
     PendingFreedBytes: usage.pendingFreedBytes,
     UndeleteFreedBytes: usage.undeleteFreedBytes,
     ReleasedBytes: usage.releasedBytes,

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { pseudoRandom } from '../../src/testing/pseudo-random.ts'
 import { pageContent } from '../../src/testing/tree-history.ts'
-import type { Made } from './history.ts'
 import { History } from './history.ts'
+import type { Made } from './history-model.ts'
 import { openHistoryParts } from './history-parts.ts'
 
 async function make(history: History): Promise<Made> {

@@ -1,13 +1,24 @@
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
+import { sql } from 'kysely'
 import { SILENT } from '../../src/base/logger.ts'
+import type { Catalogue } from '../../src/catalogue/database.ts'
+import { sqlOf } from '../../src/catalogue/database.ts'
 import { createLedger, recordHeader } from '../../src/catalogue/ledger.ts'
 import { openCodecPool } from '../../src/repository/codec-pool.ts'
 import { initialiseRepository } from '../../src/repository/header.ts'
 import { openRepository } from '../../src/repository/open-repository.ts'
+import type { Repository } from '../../src/repository/repository.ts'
 import { openFileStorage } from '../../src/storage/file-storage.ts'
+import type { Storage } from '../../src/storage/storage.ts'
 import { openTestCatalogue } from '../../src/testing/catalogue-server.ts'
-import type { HistoryParts } from './history.ts'
+
+export interface HistoryParts {
+  readonly catalogue: Catalogue
+  readonly storage: Storage
+  readonly repository: Repository
+  readonly storageDirectory: string
+}
 
 export type OpenedParts = HistoryParts & AsyncDisposable
 
@@ -18,6 +29,10 @@ export type OpenedParts = HistoryParts & AsyncDisposable
 export async function openHistoryParts(name: string, chunkBytes?: number): Promise<OpenedParts> {
   await using stack = new AsyncDisposableStack()
   const { catalogue, folder } = stack.use(await openTestCatalogue(name))
+  await catalogue.transaction(async (tx) => {
+    await sql`alter role current_user set synchronous_commit = off`.execute(sqlOf(tx))
+    await sql`select set_config('synchronous_commit', 'off', false)`.execute(sqlOf(tx))
+  })
   const signal = new AbortController().signal
   const storageDirectory = join(folder.root, 'storage')
   const storage = stack.use(await openFileStorage(storageDirectory))

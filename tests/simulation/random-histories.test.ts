@@ -1,15 +1,19 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
+import { DAY_MS } from '../../src/base/clock.ts'
 import { type PseudoRandom, pseudoRandom } from '../../src/testing/pseudo-random.ts'
-import type { Made } from './history.ts'
 import { History } from './history.ts'
+import type { Made } from './history-model.ts'
 import type { OpenedParts } from './history-parts.ts'
 import { openHistoryParts } from './history-parts.ts'
+import { killedAfterRemoval, killedAfterRewrite, killedAtRewrite } from './history-storage.ts'
 
 /** `HOLDFAST_SEED=n` runs that history alone; `HOLDFAST_HISTORIES=n` so many. */
 const ONLY = Number(process.env['HOLDFAST_SEED'] ?? 0)
-const HISTORIES = Number(process.env['HOLDFAST_HISTORIES'] ?? 120)
-const STEPS = 30
+const HISTORIES = Number(process.env['HOLDFAST_HISTORIES'] ?? 300)
+const STEPS = 24
+/** Deletions can be brought back for so long; each history has one of these as the service's. */
+const WINDOWS_MS = [0, DAY_MS, 4 * DAY_MS]
 
 let parts: OpenedParts
 
@@ -24,58 +28,71 @@ after(async () => {
 const seeds = ONLY > 0 ? [ONLY] : Array.from({ length: HISTORIES }, (_, index) => index + 1)
 
 for (const seed of seeds) {
-  test(`I1–I6: every byte is accounted for and every kept set restores (seed ${seed})`, async () => {
+  test(`I1–I7: every byte is accounted for and every kept set restores (seed ${seed})`, async () => {
     const random = pseudoRandom(seed)
     const history = await History.start(parts)
-    for (let step = 0; step < STEPS; step += 1) await act(history, random)
-    await finish(history, random)
+    const windowMs = random.pick(WINDOWS_MS)
+    for (let step = 0; step < STEPS; step += 1) {
+      if (random.once(6)) history.clock.advance(random.below(3 * DAY_MS))
+      await ACTS[random.pick(NAMES)](history, random, windowMs)
+    }
+    await finish(history, random, windowMs)
   })
 }
 
-const ACTS = [
-  ...['change', 'change', 'make', 'make', 'begin', 'end'],
-  ...['delete', 'delete', 'purge', 'purge', 'reclaim', 'pin', 'unpin', 'kill'],
+type Act = (history: History, random: PseudoRandom, windowMs: number) => Promise<void>
+
+const ACTS = {
+  change: async (history, random) => change(history, random),
+  make: begin,
+  end: async (history, random) => {
+    for (const writing of history.of('writing')) await end(history, writing, random)
+  },
+  delete: deleteSome,
+  undelete: undeleteSome,
+  purge: async (history) => {
+    await history.purge()
+  },
+  purgeNow,
+  hold: async (history, random) => {
+    const kept = history.of('kept')
+    if (kept.length > 0 && random.once(2)) await history.hold(random.pick(kept))
+    else await history.releaseHolds()
+  },
+  expire: async (history, _random, windowMs) => {
+    await history.expire(windowMs)
+  },
+  reclaim: async (history, random, windowMs) => {
+    await history.reclaim()
+    await history.checkSets(random.pick([0, windowMs]))
+  },
+  pin: async (history, random) => {
+    const kept = history.of('kept')
+    if (kept.length > 0) await history.pin(random.pick(kept))
+  },
+  unpin: (history) => history.unpinAll(),
+  kill: async (history, random) => {
+    const { repository, storageDirectory } = history.parts
+    const killed = random.pick([
+      killedAtRewrite(repository, storageDirectory),
+      killedAfterRemoval(repository),
+      killedAfterRewrite(repository),
+    ])
+    await history.killReclaim(killed)
+  },
+} as const satisfies Readonly<Record<string, Act>>
+
+const NAMES: readonly (keyof typeof ACTS)[] = [
+  ...(['change', 'change', 'make', 'make', 'make', 'end', 'delete', 'delete', 'undelete'] as const),
+  ...(['purge', 'purge', 'purgeNow', 'hold', 'expire', 'reclaim', 'pin', 'unpin'] as const),
+  'kill',
 ]
 
-async function act(history: History, random: PseudoRandom): Promise<void> {
-  const writing = history.made.find((made) => made.state === 'writing')
-  switch (random.pick(ACTS)) {
-    case 'change':
-      change(history, random)
-      return
-    case 'make':
-    case 'begin': {
-      const made = await history.begin()
-      assert.equal(made === null, writing !== undefined, 'R1: one writer')
-      if (made && random.once(2)) await end(history, made, random)
-      return
-    }
-    case 'end':
-      if (writing) await end(history, writing, random)
-      return
-    case 'delete':
-      await deleteSome(history, random)
-      return
-    case 'purge':
-      await history.purge()
-      return
-    case 'pin':
-      await pinOne(history, random)
-      return
-    case 'unpin':
-      await history.unpinAll()
-      return
-    case 'kill':
-      await history.killReclaim()
-      return
-    default:
-      await history.reclaim()
-  }
-}
-
-async function pinOne(history: History, random: PseudoRandom): Promise<void> {
-  const kept = history.made.filter((made) => made.state === 'kept')
-  if (kept.length > 0) await history.pin(random.pick(kept))
+async function begin(history: History, random: PseudoRandom): Promise<void> {
+  const writing = history.of('writing').length > 0
+  const made = await history.begin()
+  assert.equal(made === null, writing, 'R1: one writer')
+  if (made && !random.once(3)) await end(history, made, random)
 }
 
 async function end(history: History, made: Made, random: PseudoRandom): Promise<void> {
@@ -83,32 +100,65 @@ async function end(history: History, made: Made, random: PseudoRandom): Promise<
   else await history.record(made)
 }
 
-async function deleteSome(history: History, random: PseudoRandom): Promise<void> {
-  const kept = history.made.filter((made) => made.state === 'kept')
-  const chosen = kept.filter(() => random.once(3))
+async function deleteSome(history: History, random: PseudoRandom, windowMs: number): Promise<void> {
+  const free = history.of('kept').filter((made) => !made.held)
+  const chosen = free.filter(() => random.once(3))
   if (chosen.length === 0) return
-  const forecast = await history.delete(chosen)
-  if (!forecast.exact || random.once(2)) return
+  const forecast = await history.delete(chosen, windowMs)
+  if (windowMs > 0 || !forecast.exact || random.once(2)) return
   const decided = await history.purge()
   assert.equal(decided.at(-1)?.freedBytes, forecast.freedBytes)
   assert.equal(decided.at(-1)?.releasedBytes, forecast.releasedBytes)
 }
 
-async function finish(history: History, random: PseudoRandom): Promise<void> {
-  const writing = history.made.find((made) => made.state === 'writing')
-  if (writing) await end(history, writing, random)
+function inWindow(history: History): readonly Made[] {
+  return history.of('deleted').filter((made) => made.purgeAfter > history.now)
+}
+
+async function undeleteSome(history: History, random: PseudoRandom): Promise<void> {
+  const chosen = inWindow(history).filter(() => random.once(2))
+  if (chosen.length === 0) return
+  await history.undelete(chosen)
+  await history.restore(random.pick(chosen))
+}
+
+/** What ending the windows was said to give is what the purges of those sets give, all together. */
+async function purgeNow(history: History, random: PseudoRandom): Promise<void> {
+  const chosen = inWindow(history).filter(() => random.once(2))
+  if (chosen.length === 0) return
+  const forecast = await history.endWindows(chosen)
+  const ids = new Set<number>(chosen.map(({ set }) => set.setId))
+  const decided = await history.purge()
+  if (!forecast.exact) return
+  const mine = decided.filter(({ setIds }) => setIds.some((id) => ids.has(id)))
+  const sum = (of: 'releasedBytes' | 'freedBytes') =>
+    mine.reduce((total, purge) => total + purge[of], 0)
+  assert.deepEqual(
+    [sum('releasedBytes'), sum('freedBytes')],
+    [forecast.releasedBytes, forecast.freedBytes],
+  )
+}
+
+/** Ends with the instance's removal, and with nothing left when nothing is kept. */
+async function finish(history: History, random: PseudoRandom, windowMs: number): Promise<void> {
+  for (const writing of history.of('writing')) await end(history, writing, random)
   await history.unpinAll()
   await history.purge()
   await history.reclaim()
   await history.check()
   await history.restoreAll()
-  const kept = history.made.filter((made) => made.state === 'kept')
-  if (kept.length === 0) return
-  await history.delete(kept)
+  await history.removeInstance(random.pick(['None', 'Lastest', 'All']), windowMs)
+  history.clock.advance(windowMs)
+  await history.purge()
+  await history.reclaim()
+  await history.restoreAll()
+  await history.releaseHolds()
+  const kept = history.of('kept')
+  if (kept.length > 0) await history.delete(kept)
   await history.purge()
   await history.reclaim()
   assert.equal(await history.storedBytes(), 0, 'nothing is left when nothing is kept')
-  await history.check()
+  await history.check(false)
 }
 
 /** Changes like a database's: spots, growth, truncation, files that come, go and come back. */
