@@ -6,6 +6,7 @@ import type { Transaction } from './database.ts'
 import { sqlOf } from './database.ts'
 import { beingReadSql } from './pins.ts'
 import { joinRuns, loadView, type Neighbours, neighboursSql } from './series-view.ts'
+import { plannedOnce } from './sql/connection.ts'
 
 /** What deleting sets gives, if their purge is decided now. */
 export interface Forecast {
@@ -40,7 +41,7 @@ export async function forecastDeletion(
   instanceId: InstanceId,
   setIds: readonly BackupSetId[],
 ): Promise<Forecast> {
-  const found = await sql<{ series: SeriesId; kept: number }>`
+  const found = await sql<{ series: SeriesId; kept: number }>`${plannedOnce}
     select series, kept_count as kept from series
     where instance_id = ${instanceId}`.execute(sqlOf(tx))
   const [of] = found.rows
@@ -73,7 +74,7 @@ async function membersNamed(
   setIds: readonly BackupSetId[],
 ): Promise<readonly Member[]> {
   const { columns, joins } = neighboursSql(series, 's.number', 'kept')
-  const { rows } = await sql<Member>`
+  const { rows } = await sql<Member>`${plannedOnce}
     select ${MEMBER}, ${columns} from backup_set s ${joins}
     where s.series = ${series} and s.state in ('kept', 'deleted')
       and s.set_id = any(${setIds}::bigint[])
@@ -90,7 +91,7 @@ async function membersAround(
   series: SeriesId,
   named: readonly Member[],
 ): Promise<readonly Member[]> {
-  const { rows } = await sql<Member>`
+  const { rows } = await sql<Member>`${plannedOnce}
     select distinct on (s.deletion, s.number) ${MEMBER}, r.previous, r.next
     from (select distinct * from
         unnest(${named.map((set) => set.previous)}::int[], ${named.map((set) => set.next)}::int[])
