@@ -70,7 +70,7 @@ async function measure(run: Run, point: Point, cases: readonly Case[]): Promise<
   await using filled = await FilledCatalogue.open(run.connection, point.database, NOW)
   const targets = await targetsOf(filled, point)
   for (const one of cases) {
-    await filled.vacuum()
+    await filled.vacuum('changed')
     const measured = point.measured.get(one.name) ?? { rounds: [], work: null }
     measured.work ??= await countCall(filled, targets, one, run.random)
     const times = await timeCalls(filled, targets, one, run.callsPerRound, run.random)

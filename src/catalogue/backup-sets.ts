@@ -9,6 +9,7 @@ import { sqlOf } from './database.ts'
 import { activeHoldsSql } from './holds.ts'
 import { lockInstance } from './instances.ts'
 import { pinnedSql } from './pins.ts'
+import { plannedOnce } from './sql/connection.ts'
 
 /** A failed run leaves the list by itself this long after it ended. */
 const FAILED_LISTED_DAYS = 7
@@ -118,7 +119,7 @@ export async function factsOfSets(
   ids: readonly BackupSetId[],
   now: Instant,
 ): Promise<ReadonlyMap<BackupSetId, BackupSetFacts>> {
-  const { rows } = await sql<BackupSetFacts>`
+  const { rows } = await sql<BackupSetFacts>`${plannedOnce}
     select ${factsSql(now)} from backup_set s
     where s.instance_id = ${instanceId} and s.set_id = any(${ids}::bigint[])
       and (s.state = 'kept' or (s.state = 'failed'

@@ -66,6 +66,14 @@ export function sqlOf(tx: Transaction): Sql {
   return tx as unknown as Sql
 }
 
+/**
+ * For transactions of lookups by key: what is planned once (sql/connection.ts) is not planned anew for
+ * the values at hand, and so never becomes a scan because many are named.
+ */
+export async function reusePlans(tx: Transaction): Promise<void> {
+  await sql`select set_config('plan_cache_mode', 'force_generic_plan', true)`.execute(sqlOf(tx))
+}
+
 async function runTransaction<T>(
   kysely: Kysely<Schema>,
   work: (tx: Transaction) => Promise<T>,

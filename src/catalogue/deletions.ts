@@ -12,6 +12,7 @@ import { purgeSets } from './endings.ts'
 import { type Forecast, forecastDeletion } from './forecast.ts'
 import { beingReadSql } from './pins.ts'
 import { lockSeries } from './series.ts'
+import { plannedOnce } from './sql/connection.ts'
 
 /** Who deleted what, for the record and for the order in which purges are decided. */
 export interface DeletionRecord {
@@ -38,7 +39,7 @@ export async function deleteSets(
   const forecast = await forecastDeletion(tx, instanceId, setIds, record.purgeAfter)
   const db = sqlOf(tx)
   const { actor } = record
-  const made = await sql<{ deletion: number }>`
+  const made = await sql<{ deletion: number }>`${plannedOnce}
     insert into deletion (series, request_id, access_key_id, user_name, address, cause, deleted_at,
       purge_after, set_ids, released_bytes, freed_bytes)
     values (${series}, ${record.requestId ?? ''}, ${actor.accessKeyId ?? ''}, ${actor.user},
@@ -46,7 +47,7 @@ export async function deleteSets(
       ${forecast.releasedBytes}, ${forecast.freedBytes})
     returning deletion`.execute(db)
   invariant(made.rows[0], 'the deletion was inserted')
-  const marked = await sql`
+  const marked = await sql`${plannedOnce}
     update backup_set set state = 'deleted', deletion = ${made.rows[0].deletion},
       purge_after = ${record.purgeAfter}
     where series = ${series} and state = 'kept' and set_id = any(${setIds}::bigint[])
@@ -123,7 +124,7 @@ export async function undeleteSets(
   now: Instant,
 ): Promise<void> {
   const series = await lockSeries(tx, instanceId)
-  const back = await sql`
+  const back = await sql`${plannedOnce}
     update backup_set set state = 'kept', deletion = null, purge_after = null,
       retained_from = ${now}
     where series = ${series} and ${DELETED_BY_ID} and purge_after > ${now}
@@ -140,7 +141,7 @@ export async function endWindows(
   now: Instant,
 ): Promise<void> {
   const series = await lockSeries(tx, instanceId)
-  const ended = await sql`
+  const ended = await sql`${plannedOnce}
     update backup_set set purge_after = ${now}
     where series = ${series} and ${DELETED_BY_ID} and set_id = any(${setIds}::bigint[])
     returning 1`.execute(sqlOf(tx))
@@ -187,6 +188,6 @@ export async function instancesDueForPurge(
 }
 
 async function countKept(tx: Transaction, series: SeriesId, change: number): Promise<void> {
-  await sql`update series set kept_count = kept_count + ${change}
+  await sql`${plannedOnce} update series set kept_count = kept_count + ${change}
     where series = ${series}`.execute(sqlOf(tx))
 }

@@ -7,6 +7,7 @@ import type { Transaction } from './database.ts'
 import { sqlOf } from './database.ts'
 import { beingReadSql } from './pins.ts'
 import { joinRuns, loadView, type Neighbours, neighboursSql, type Run } from './series-view.ts'
+import { plannedOnce } from './sql/connection.ts'
 
 /** What deleting sets gives, if their purge is decided at the instant it was asked for. */
 export interface Forecast {
@@ -45,7 +46,7 @@ export async function forecastDeletion(
   setIds: readonly BackupSetId[],
   at: Instant,
 ): Promise<Forecast> {
-  const found = await sql<{ series: SeriesId; kept: number }>`
+  const found = await sql<{ series: SeriesId; kept: number }>`${plannedOnce}
     select series, kept_count as kept from series
     where instance_id = ${instanceId}`.execute(sqlOf(tx))
   const [of] = found.rows
@@ -127,7 +128,7 @@ async function membersNamed(
   setIds: readonly BackupSetId[],
 ): Promise<readonly Member[]> {
   const { columns, joins } = neighboursSql(series, 's.number', 'kept')
-  const { rows } = await sql<Member>`
+  const { rows } = await sql<Member>`${plannedOnce}
     select ${MEMBER}, false as over, ${columns} from backup_set s ${joins}
     where s.series = ${series} and s.state in ('kept', 'deleted')
       and s.set_id = any(${setIds}::bigint[])
@@ -145,7 +146,7 @@ async function membersAround(
   named: readonly Member[],
   at: Instant,
 ): Promise<readonly Member[]> {
-  const { rows } = await sql<Member>`
+  const { rows } = await sql<Member>`${plannedOnce}
     select distinct on (s.number) ${MEMBER}, s.purge_after <= ${at} as over, r.previous, r.next
     from (select distinct * from
         unnest(${named.map((set) => set.previous)}::int[], ${named.map((set) => set.next)}::int[])

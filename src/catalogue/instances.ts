@@ -13,6 +13,7 @@ import type {
 } from '../domain/instance.ts'
 import type { Transaction } from './database.ts'
 import { sqlOf } from './database.ts'
+import { plannedOnce } from './sql/connection.ts'
 
 export interface InstanceWithPolicy {
   readonly instance: Instance
@@ -113,7 +114,7 @@ export async function lockInstance(
   tx: Transaction,
   id: string,
 ): Promise<InstanceWithPolicy | null> {
-  const { rows } = await sql<Row>`
+  const { rows } = await sql<Row>`${plannedOnce}
     select ${COLUMNS} from instance where instance_id = ${id} for update`.execute(sqlOf(tx))
   return rows[0] ? fromRow(rows[0]) : null
 }

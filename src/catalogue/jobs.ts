@@ -12,6 +12,7 @@ import type {
 } from '../domain/job.ts'
 import type { Transaction } from './database.ts'
 import { sqlOf } from './database.ts'
+import { plannedOnce } from './sql/connection.ts'
 
 /** Inserts the row that is the truth about the job. A second backup at a time is a Fault 'exists'. */
 export async function insertJob(
@@ -19,7 +20,7 @@ export async function insertJob(
   request: JobRequest,
   now: Instant,
 ): Promise<JobId> {
-  const { rows } = await sql<{ id: JobId }>`
+  const { rows } = await sql<{ id: JobId }>`${plannedOnce}
     insert into job (kind, instance_id, parameters, request_id, created_at)
     values (${request.kind}, ${request.instanceId}, ${JSON.stringify(request.parameters)},
       ${request.requestId}, ${now})

@@ -5,6 +5,7 @@ import type { BackupPolicy, Instance } from '../domain/instance.ts'
 import type { KeptSets, RestorePoint } from '../domain/kept-sets.ts'
 import type { Transaction } from './database.ts'
 import { sqlOf } from './database.ts'
+import { plannedOnce } from './sql/connection.ts'
 
 const NOTHING: KeptSets = {
   count: 0,
@@ -45,7 +46,7 @@ export async function keptSetsOf(
             where series = s.series and state = 'kept'
             order by consistent_at ${sql.raw(order)} limit ${named + 1}) e), '[]')`
   const window = policy.log.enabled ? now - policy.log.retentionDays * DAY_MS : null
-  const { rows } = await sql<Row>`
+  const { rows } = await sql<Row>`${plannedOnce}
     select s.series, s.kept_count as count,
       (select set_id from backup_set where series = s.series and state = 'kept'
         order by number desc limit 1) as "newestId",

@@ -4,6 +4,7 @@ import type { PackState, RetirementState, SeriesView } from '../series/ending.ts
 import type { SetNumber } from '../series/series.ts'
 import type { Transaction } from './database.ts'
 import { sqlOf } from './database.ts'
+import { plannedOnce } from './sql/connection.ts'
 
 /** Neighbours that end together, and what counts as kept around them. */
 export interface Run {
@@ -91,7 +92,7 @@ export async function loadView(
 ): Promise<SeriesView> {
   const retirements = await readRetirements(tx, series, runs, wanted)
   const open = runs.find((run) => run.next === null)
-  const packs = await sql<PackState>`
+  const packs = await sql<PackState>`${plannedOnce}
     select pack, born, live_bytes as "liveBytes", target_bytes as "targetBytes" from pack
     where series = ${series}
       and pack = any(${[...new Set(retirements.map((row) => row.pack))]}::int[])
@@ -123,10 +124,10 @@ async function readRetirements(
         offset 0) t`
   const { rows } =
     wanted === 'totals'
-      ? await sql<RetirementState>`
+      ? await sql<RetirementState>`${plannedOnce}
           select t.pack, t.born, max(t.retired) as retired, sum(t.bytes)::bigint as bytes
           ${found} group by t.pack, t.born`.execute(sqlOf(tx))
-      : await sql<RetirementState>`
+      : await sql<RetirementState>`${plannedOnce}
           select t.pack, t.born, t.retired, t.bytes ${found}`.execute(sqlOf(tx))
   return rows
 }

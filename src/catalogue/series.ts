@@ -7,6 +7,7 @@ import { orBitmap, overlaps } from '../series/bitmap.ts'
 import type { NewSet, PackFacts, Retirement, SealedSet, SetNumber } from '../series/series.ts'
 import type { Transaction } from './database.ts'
 import { sqlOf } from './database.ts'
+import { plannedOnce } from './sql/connection.ts'
 
 /** What a finished backup is listed with, besides what the repository counted. */
 export interface SetFacts {
@@ -19,7 +20,7 @@ export interface SetFacts {
 /** Locks the series of an instance, making it when the instance has none yet. */
 export async function lockSeries(tx: Transaction, instanceId: InstanceId): Promise<SeriesId> {
   const db = sqlOf(tx)
-  const find = sql<{ series: SeriesId }>`
+  const find = sql<{ series: SeriesId }>`${plannedOnce}
     select series from series where instance_id = ${instanceId} for update`
   const found = await find.execute(db)
   if (found.rows[0]) return found.rows[0].series

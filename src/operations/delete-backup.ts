@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { instant } from '../base/clock.ts'
 import { invariant } from '../base/fault.ts'
-import type { Transaction } from '../catalogue/database.ts'
+import { reusePlans, type Transaction } from '../catalogue/database.ts'
 import { deleteSets } from '../catalogue/deletions.ts'
 import type { Forecast } from '../catalogue/forecast.ts'
 import type { InstanceWithPolicy } from '../catalogue/instances.ts'
@@ -100,6 +100,7 @@ type Outcome = { readonly deleted: Forecast } | { readonly refused: Refused }
 /** Judges under the instance's lock; a refusal leaves the transaction without a change. */
 async function deleteOrRefuse(tx: Transaction, needs: Needs, asked: Asked): Promise<Outcome> {
   const { ids, now } = asked
+  await reusePlans(tx)
   const found = await lockInstance(tx, asked.instanceId)
   const { instance = null, policy = null } = found ?? {}
   const onInstance = judgeInstance(instance, policy, now, 'by-hand').refusal

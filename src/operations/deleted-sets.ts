@@ -3,7 +3,7 @@ import { type Instant, isoMilliseconds } from '../base/clock.ts'
 import type { BackupSetId } from '../base/ids.ts'
 import { parseBackupSetId } from '../base/ids.ts'
 import { type SetState, statesOfSets } from '../catalogue/backup-sets.ts'
-import type { Transaction } from '../catalogue/database.ts'
+import { reusePlans, type Transaction } from '../catalogue/database.ts'
 import type { InstanceWithPolicy } from '../catalogue/instances.ts'
 import { lockInstance } from '../catalogue/instances.ts'
 import type { ApiError } from '../wire/errors.ts'
@@ -42,6 +42,7 @@ export async function lockDeletedSets(
 ): Promise<{ readonly found: InstanceWithPolicy; readonly ids: readonly BackupSetId[] }> {
   const texts = splitIds(parameters.BackupId, parameters.DBInstanceId)
   if (texts.length === 0) throw refuse('ParameterLeastAssociate', 'BackupId names no backup set')
+  await reusePlans(tx)
   const found = await lockInstance(tx, parameters.DBInstanceId)
   if (!found) throw refuse('InvalidDBInstanceName.NotFound')
   if (texts.length > SETS_PER_CALL_MAX) {

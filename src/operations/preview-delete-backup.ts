@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { instant, isoMilliseconds } from '../base/clock.ts'
+import { reusePlans } from '../catalogue/database.ts'
 import { forecastDeletion } from '../catalogue/forecast.ts'
 import { lockInstance } from '../catalogue/instances.ts'
 import { judgeDeletion } from '../domain/deletion.ts'
@@ -76,6 +77,7 @@ export const PreviewDeleteBackup = defineOperation(
     const ids = splitIds(parameters.BackupId, parameters.DBInstanceId)
     if (ids.length === 0) throw refuse('ParameterLeastAssociate', 'BackupId names no backup set')
     return catalogue.transaction(async (tx) => {
+      await reusePlans(tx)
       const found = await lockInstance(tx, parameters.DBInstanceId)
       if (!found) throw refuse('InvalidDBInstanceName.NotFound')
       if (ids.length > SETS_PER_CALL_MAX) {

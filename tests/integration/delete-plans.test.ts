@@ -107,9 +107,13 @@ async function workOf(sets: number, act: (made: FilledCatalogue) => Promise<unkn
   const made = filled.get(sets)
   assert.ok(made)
   const work = await made.count(() => act(made))
-  const scanned = work.tables.filter(({ table, scans }) => scans > 0 && !SMALL.has(table))
-  assert.deepEqual(scanned, [], `nothing is scanned with ${sets} sets`)
+  assertNoScan(work, `with ${sets} sets`)
   return work
+}
+
+function assertNoScan({ tables }: Work, when: string): void {
+  const scanned = tables.filter(({ table, scans }) => scans > 0 && !SMALL.has(table))
+  assert.deepEqual(scanned, [], `nothing is scanned ${when}`)
 }
 
 /**
@@ -169,3 +173,21 @@ for (const { name, watch } of WATCHED) {
     assertNoMore(await workOf(LONG, look), short)
   })
 }
+
+test('R6: plans that were made while the catalogue was almost empty do not scan when it is full', async () => {
+  await using grown = await FilledCatalogue.create(server.catalogue.connection, 'grown', NOW)
+  const young = 'pgm-000000000000young'
+  await grown.insert({ instanceId: young, sets: 3, state: 'kept', workload: WORKLOAD })
+  const [first = 0] = await grown.freeSets(young)
+  await grown.ask(PreviewDeleteBackup, young, [first], DAY_MS)
+  await grown.ask(DeleteBackup, young, [first], DAY_MS)
+  await grown.ask(UndeleteBackup, young, [first], DAY_MS)
+  await grown.insert({ instanceId: INSTANCE, sets: SHORT, state: 'kept', workload: WORKLOAD })
+  const ids = await pick(grown, '100 scattered sets')
+  const work = await grown.count(async () => {
+    await grown.ask(PreviewDeleteBackup, INSTANCE, ids, DAY_MS)
+    await grown.ask(DeleteBackup, INSTANCE, ids, DAY_MS)
+    await grown.ask(UndeleteBackup, INSTANCE, ids, DAY_MS)
+  })
+  assertNoScan(work, 'once it has grown')
+})

@@ -1,4 +1,5 @@
-import { Kysely, type Transaction as KyselyTransaction, PostgresDialect } from 'kysely'
+import { createHash } from 'node:crypto'
+import { Kysely, type Transaction as KyselyTransaction, PostgresDialect, sql } from 'kysely'
 import pg from 'pg'
 import { invariant } from '../../base/fault.ts'
 import { tlsOptions } from '../../base/postgres-tls.ts'
@@ -97,8 +98,34 @@ export function openPool(connection: Connection, onError: (error: Error) => void
   // An idle connection that dies (the server restarts) must not end the process.
   pool.on('error', onError)
   // Nor must one in use: its statement is rejected as well, and its user hears of it there.
-  pool.on('connect', (client) => client.on('error', () => {}))
+  pool.on('connect', (client) => {
+    client.on('error', () => {})
+    prepareMarked(client)
+  })
   return pool
+}
+
+const PLANNED_ONCE = '/* planned once */'
+
+/**
+ * Begins a statement that each connection prepares the first time: planning it takes longer than
+ * running it. Its text must not vary but with what is fixed in the code.
+ */
+export const plannedOnce = sql.raw(PLANNED_ONCE)
+
+/** Kysely has no names for statements, so those that are marked get theirs here, from their text. */
+function prepareMarked(client: pg.ClientBase): void {
+  const names = new Map<string, string>()
+  const query = client.query.bind(client) as (...given: unknown[]) => unknown
+  const naming = (text: unknown, values: unknown, ...rest: unknown[]) => {
+    if (typeof text !== 'string' || !text.trimStart().startsWith(PLANNED_ONCE)) {
+      return query(text, values, ...rest)
+    }
+    const name = names.get(text) ?? createHash('sha256').update(text).digest('hex').slice(0, 32)
+    names.set(text, name)
+    return query({ name, text, values }, ...rest)
+  }
+  client.query = naming as typeof client.query
 }
 
 export function openKysely(pool: pg.Pool): Kysely<Schema> {
