@@ -360,16 +360,15 @@ export class History {
   /** Catalogue, storage and mark and sweep agree; with `reading`, every stored byte is as written. */
   async check(reading = true): Promise<void> {
     const { storage, catalogue, repository } = this.parts
-    const needs = { catalogue, repository }
     const listStorage = () => storage.list('', NEVER)
     const listUnfinished = () => storage.listUnfinished(NEVER)
-    const asked = { ...needs, listStorage, listUnfinished }
-    const { problems } = await verifyRepository(asked, reading, NEVER)
+    const needs = { catalogue, repository, listStorage, listUnfinished }
+    const { problems } = await verifyRepository(needs, reading, NEVER)
     // What is being written, or failed a moment ago, is known to the catalogue only as intended.
     assert.deepEqual(problems, [])
   }
 
-  /** What DescribeBackups says of each kept set, deleted now with such a window. */
+  /** What is said of each kept set, deleted now with such a window. */
   checkSets(windowMs: number): Promise<void> {
     return checkSetFigures(this, instant(this.now + windowMs))
   }

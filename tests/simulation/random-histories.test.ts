@@ -43,7 +43,6 @@ for (const seed of seeds) {
 type Act = (history: History, random: PseudoRandom, windowMs: number) => Promise<void>
 
 const ACTS = {
-  change: async (history, random) => change(history, random),
   make: begin,
   end: async (history, random) => {
     for (const writing of history.of('writing')) await end(history, writing, random)
@@ -83,20 +82,21 @@ const ACTS = {
 } as const satisfies Readonly<Record<string, Act>>
 
 const NAMES: readonly (keyof typeof ACTS)[] = [
-  ...(['change', 'change', 'make', 'make', 'make', 'end', 'delete', 'delete', 'undelete'] as const),
-  ...(['purge', 'purge', 'purgeNow', 'hold', 'expire', 'reclaim', 'pin', 'unpin'] as const),
-  'kill',
+  ...(['make', 'make', 'make', 'make', 'make', 'make', 'end', 'end', 'delete', 'delete'] as const),
+  ...(['undelete', 'purge', 'purge', 'purgeNow', 'hold', 'expire', 'reclaim', 'pin'] as const),
+  ...(['unpin', 'unpin', 'kill'] as const),
 ]
 
 async function begin(history: History, random: PseudoRandom): Promise<void> {
   const writing = history.of('writing').length > 0
+  for (let changes = random.below(4); changes > 0; changes -= 1) change(history, random)
   const made = await history.begin()
   assert.equal(made === null, writing, 'R1: one writer')
-  if (made && !random.once(3)) await end(history, made, random)
+  if (made && !random.once(4)) await end(history, made, random)
 }
 
 async function end(history: History, made: Made, random: PseudoRandom): Promise<void> {
-  if (random.once(4)) await history.fail(made)
+  if (random.once(6)) await history.fail(made)
   else await history.record(made)
 }
 
@@ -105,6 +105,7 @@ async function deleteSome(history: History, random: PseudoRandom, windowMs: numb
   const chosen = free.filter(() => random.once(3))
   if (chosen.length === 0) return
   const forecast = await history.delete(chosen, windowMs)
+  await history.checkSets(random.pick([0, windowMs]))
   if (windowMs > 0 || !forecast.exact || random.once(2)) return
   const decided = await history.purge()
   assert.equal(decided.at(-1)?.freedBytes, forecast.freedBytes)
