@@ -6,7 +6,7 @@ import type { DecidedPurge } from '../catalogue/endings.ts'
 import { lockInstance } from '../catalogue/instances.ts'
 import { disownObject } from '../catalogue/ledger.ts'
 import { appendReceipt } from '../catalogue/receipts.ts'
-import type { DuePack, FinishedPurge } from '../catalogue/reclaim.ts'
+import type { DuePack } from '../catalogue/reclaim.ts'
 import {
   abandonedObjects,
   abandonRewrites,
@@ -36,7 +36,13 @@ export const purgeSets: Job<'purge-sets'> = async (_parameters, run, parts) => {
     await lockInstance(tx, run.instanceId)
     const now = parts.clock.now()
     const settled = await settlePurges(tx, run.instanceId, now)
-    for (const purge of settled) await noteReceipt(tx, 'reclaim', purge, now, run, parts)
+    for (const { purge, setIds, ...known } of settled) {
+      const { requestId, releasedBytes, freedBytes, reclaimedBytes } = known
+      const bytes = { releasedBytes, predictedFreedBytes: freedBytes, freedBytes: reclaimedBytes }
+      const details = { step: 'over', purge, backupIds: setIds.map(String), ...bytes }
+      const asked = { instanceId: run.instanceId, at: now, requestId, actor: SYSTEM }
+      await appendReceipt(tx, parts.receipts, { kind: 'reclaim', ...asked, details })
+    }
     return settled
   })
   for (const { setIds, ...told } of finished) {
@@ -49,7 +55,7 @@ async function decideNext(run: Run, parts: WorkerParts): Promise<boolean> {
     await lockInstance(tx, run.instanceId)
     const now = parts.clock.now()
     const purge = await purgeNext(tx, run.instanceId, now)
-    if (purge) await noteReceipt(tx, 'purge', purge, now, run, parts)
+    if (purge) await noteDecision(tx, purge, now, run, parts)
     return purge
   })
   if (!decided) return false
@@ -58,19 +64,18 @@ async function decideNext(run: Run, parts: WorkerParts): Promise<boolean> {
   return true
 }
 
-/** What was decided, or has come back; the service does both by itself, whoever asked. */
-async function noteReceipt(
+/** The service decides by itself, when a window is over, whoever asked for the deletion. */
+async function noteDecision(
   tx: Transaction,
-  kind: 'purge' | 'reclaim',
-  { purge, setIds, releasedBytes, freedBytes }: DecidedPurge | FinishedPurge,
+  { purge, setIds, releasedBytes, freedBytes }: DecidedPurge,
   at: Instant,
   { instanceId, requestId }: Run,
   { receipts }: WorkerParts,
 ): Promise<void> {
-  const backupIds = setIds.map(String)
-  const bytes = { releasedBytes, freedBytes }
-  const details = { step: kind === 'purge' ? 'decided' : 'over', purge, backupIds, ...bytes }
-  await appendReceipt(tx, receipts, { kind, instanceId, at, requestId, actor: SYSTEM, details })
+  const bytes = { releasedBytes, predictedFreedBytes: freedBytes }
+  const details = { step: 'decided', purge, backupIds: setIds.map(String), ...bytes }
+  const asked = { instanceId, at, requestId, actor: SYSTEM }
+  await appendReceipt(tx, receipts, { kind: 'purge', ...asked, details })
 }
 
 async function reclaim(run: Run, parts: WorkerParts): Promise<void> {
