@@ -84,7 +84,7 @@ export async function limitReading(tx: Transaction, statementTimeoutMs: number):
 
 /**
  * A few statements over rows. Their cost grows with the number of sets and packs there are, and not
- * with what is stored in them: milliseconds for 10,000 sets.
+ * with what is stored in them: about a tenth of a second for 10,000 sets.
  */
 export async function readFigures(tx: Transaction, now: Instant): Promise<Figures> {
   const db = sqlOf(tx)

@@ -11,7 +11,7 @@ import { killedAfterRemoval, killedAfterRewrite, killedAtRewrite } from './histo
 /** `HOLDFAST_SEED=n` runs that history alone; `HOLDFAST_HISTORIES=n` so many. */
 const ONLY = Number(process.env['HOLDFAST_SEED'] ?? 0)
 const HISTORIES = Number(process.env['HOLDFAST_HISTORIES'] ?? 300)
-const STEPS = 24
+const STEPS = 20
 /** Deletions can be brought back for so long; each history has one of these as the service's. */
 const WINDOWS_MS = [0, DAY_MS, 4 * DAY_MS]
 
@@ -146,7 +146,7 @@ async function finish(history: History, random: PseudoRandom, windowMs: number):
   await history.unpinAll()
   await history.purge()
   await history.reclaim()
-  await history.check()
+  await history.check(random.once(3))
   await history.restoreAll()
   await history.removeInstance(random.pick(['None', 'Lastest', 'All']), windowMs)
   history.clock.advance(windowMs)
@@ -168,14 +168,14 @@ function change(history: History, random: PseudoRandom): void {
   const path = random.pick(['base/1', 'base/2', 'base/deep/3', 'global/4', 'small', 'empty'])
   const old = files.get(path)
   if (!old || random.once(5)) {
-    files.set(path, path === 'empty' ? new Uint8Array() : random.bytes(random.below(200_000)))
+    files.set(path, path === 'empty' ? new Uint8Array() : random.bytes(random.below(120_000)))
     return
   }
   if (random.once(6)) {
     files.delete(path)
     return
   }
-  const length = random.once(3) ? random.below(250_000) : old.length
+  const length = random.once(3) ? random.below(150_000) : old.length
   const changed = new Uint8Array(length)
   changed.set(old.subarray(0, length))
   const at = random.below(Math.max(1, length - 100))
