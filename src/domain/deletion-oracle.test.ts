@@ -170,7 +170,7 @@ function later(subject: Subject, now: Instant): Subject {
   return { ...subject, kept, now }
 }
 
-test('D11, P1, E1: a refusal that time changes ends at the very instant that it names, and not a millisecond before', () => {
+test('V3: a refusal that time changes ends at the very instant that it names, and not a millisecond before', () => {
   let followed = 0
   for (const group of GROUPS) {
     for (const [facts, cause] of casesOf(group)) {
@@ -187,7 +187,7 @@ test('D11, P1, E1: a refusal that time changes ends at the very instant that it 
   assert.ok(followed > 10_000, `${followed} refusals`)
 })
 
-test('what is said of an instance alone is what is said of any of its sets first', () => {
+test('D16: what is said of an instance alone is what is said of any of its sets first', () => {
   for (const { instance, allowManualDelete } of OF_INSTANCE) {
     const subject = subjectOf({ ...FREE, instance, allowManualDelete })
     for (const cause of CAUSES) {

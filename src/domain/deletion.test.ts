@@ -96,14 +96,14 @@ for (const retention of [7, 30, 400]) {
   })
 }
 
-test('D11: a set stamped in the future is young until its time has come and gone', () => {
+test('T2: a set stamped in the future is young until its time has come and gone', () => {
   const set = setOfAge(-3 * DAY_MS)
   const verdict = judgeSet(subject({ set }), 'by-hand')
   assert.deepEqual(verdict.refusal?.changes, { by: 'time', at: NOW + 10 * DAY_MS + 1 })
   assert.match(verdict.refusal?.evidence ?? '', /retained -3 d/)
 })
 
-test('evidence names what was retained and what is needed', () => {
+test('V1: evidence names what was retained and what is needed', () => {
   const set = setOfAge(7 * DAY_MS - 60_000)
   const { refusal } = judgeSet(subject({ set }), 'by-hand')
   assert.match(refusal?.evidence ?? '', /^retained 6 d 23 h 59 min, needs more than 7 d/)
@@ -125,7 +125,7 @@ for (const [number, instance, rule] of INSTANCE_REFUSALS) {
   })
 }
 
-test('instance rules come in their order when several fail', () => {
+test('V1: instance rules come in their order when several fail', () => {
   const instance: Instance = {
     ...INSTANCE,
     type: 'Readonly',
@@ -153,7 +153,7 @@ for (const [number, set, rule] of SET_REFUSALS) {
   })
 }
 
-test('a batch is refused by its first failing rule in rule order, then by the order of the IDs', () => {
+test('D17: a batch is refused by its first failing rule in rule order, then by the order of the IDs', () => {
   const young = subject({ id: '1', set: setOfAge(DAY_MS) })
   const unknown = subject({ id: '2', set: null })
   const unknownToo = subject({ id: '3', set: null })
@@ -164,7 +164,7 @@ test('a batch is refused by its first failing rule in rule order, then by the or
   assert.equal(judgeDeletion([fine], 'by-hand').refusal, null)
 })
 
-test('expiry is bound by belonging, holds and restores, not by the age by hand or the category', () => {
+test('E5: expiry is bound by belonging, holds and restores, not by the age by hand or the category', () => {
   const set = setOfAge(30 * DAY_MS + 1)
   const instance: Instance = { ...INSTANCE, category: 'Basic', status: 'Stopped' }
   assert.equal(judgeSet(subject({ instance, set }), 'expiry').refusal, null)
@@ -173,7 +173,7 @@ test('expiry is bound by belonging, holds and restores, not by the age by hand o
   assert.equal(refused?.rule, 'set-not-restoring')
 })
 
-test('a released instance needs neither to run nor a standby; its sets keep their own rules', () => {
+test('R1: a released instance needs neither to run nor a standby; its sets keep their own rules', () => {
   const released = { ...INSTANCE, status: 'Released', category: 'Basic' } as const
   const judge = (ageMs: number) => {
     const set = setOfAge(ageMs)

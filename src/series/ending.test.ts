@@ -117,7 +117,7 @@ for (let seed = 1; seed <= 50; seed += 1) {
   })
 }
 
-test('R4: a pack goes when nothing lives, shrinks below half, and stays otherwise', () => {
+test('I5: a pack goes when nothing lives, shrinks below half, and stays otherwise', () => {
   assert.equal(targetFor(0, 100_000), 0)
   assert.equal(targetFor(40_000, 100_000), PACK_FIXED_BYTES + 40_000)
   assert.equal(targetFor(50_000, 100_000), 100_000)

@@ -26,7 +26,7 @@ describe('splitIds', () => {
     ['', []],
   ]
   for (const [list, ids] of lists) {
-    it(`takes ${JSON.stringify(list)} apart`, () => {
+    it(`D12–D14: takes ${JSON.stringify(list)} apart`, () => {
       assert.deepEqual(splitIds(list, 'pgm-a'), ids)
     })
   }

@@ -52,7 +52,7 @@ async function loggedFor(reply: CallReply, message: string): Promise<readonly Re
     .filter((line) => line['message'] === message && line['requestId'] === RequestId)
 }
 
-test('StoreStatus says what DeleteBackup answers, for every set', async () => {
+test('D25: StoreStatus says what DeleteBackup answers, for every set', async () => {
   for (const set of await listed()) {
     const preview = await service.ask('PreviewDeleteBackup', {
       DBInstanceId: pair,
@@ -72,7 +72,7 @@ test('D11: a young set is refused with rule, evidence and the time from which it
   assert.match(message, /D11 set-old-enough.*needs more than 7 d.*deletable from 20/)
 })
 
-test('one young set refuses the whole batch, and nothing changes', async () => {
+test('D17: one young set refuses the whole batch, and nothing changes', async () => {
   const before = await listed()
   await refused(
     await deleteBackup(`${sets[0]},${sets[4]}`),
@@ -96,7 +96,7 @@ test('D6: a set of a Basic instance is refused', async () => {
   await refused(reply, 403, 'IncorrectDBInstanceType')
 })
 
-test('D7: a set of another instance is unknown here', async () => {
+test('D7, D22: a set of another instance is unknown here', async () => {
   await refused(await deleteBackup(basicSet), 404, 'InvalidBackupSetID.NotFound')
 })
 
@@ -111,13 +111,13 @@ const BAD_IDS = [
 ] as const
 
 for (const [title, id, status, code] of BAD_IDS) {
-  test(`refuses BackupId of ${title}`, async () => {
+  test(`D13, D15: refuses BackupId of ${title}`, async () => {
     const parameters = { DBInstanceId: pair, ...(id === null ? {} : { BackupId: id }) }
     await refused(await service.call('DeleteBackup', parameters), status, code)
   })
 }
 
-test('counts distinct IDs: 100 are looked at, 101 are too many, after the instance', async () => {
+test('D14, D16: counts distinct IDs: 100 are looked at, 101 are too many, after the instance', async () => {
   const many = Array.from({ length: 101 }, (_, index) => String(index + 1))
   const hundred = many.slice(1).join(',')
   await refused(await deleteBackup(hundred), 404, 'InvalidBackupSetID.NotFound')
@@ -141,6 +141,11 @@ test('D18: no parameter makes a delete harmless: DryRun is refused however it is
     }
   }
   assert.deepEqual(await listed(), before)
+})
+
+test('D19: a parameter that nobody knows is ignored, whatever it is called', async () => {
+  const reply = await deleteBackup(sets[4] ?? '', { Force: 'true', OwnerId: '1', Nonsense: '' })
+  await refused(reply, 403, 'OperationDenied.BackupSetDeleteNotSupport')
 })
 
 test('a refusal is logged once, with its rule, whether it is of the instance or of a set', async () => {
@@ -168,7 +173,7 @@ test('a BackupId that names no set lists none', async () => {
   }
 })
 
-test('gives exactly the foretold bytes back, and a repeated delete is a 404', async () => {
+test('D21, D25, I6: gives exactly the foretold bytes back, and a repeated delete is a 404', async () => {
   const asked = { DBInstanceId: pair, BackupId: ` ${pair}:${sets[0]} ,${sets[0]},` }
   const preview = await service.ask('PreviewDeleteBackup', asked)
   assert.equal(preview['RemainingBackupCount'], 4)

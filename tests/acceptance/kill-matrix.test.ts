@@ -25,7 +25,7 @@ after(async () => {
   await world[Symbol.asyncDispose]()
 })
 
-test(`kill -9 of service, catalogue and servers, each and together, loses nothing (seed ${SEED})`, async (t) => {
+test(`D20, I10: kill -9 of service, catalogue and servers, each and together, loses nothing (seed ${SEED})`, async (t) => {
   const random = pseudoRandom(SEED)
   const deadline = performance.now() + SECONDS * 1000
   let rounds = 0

@@ -55,7 +55,7 @@ async function settled(): Promise<boolean> {
   return code === 0 && !stdout.includes('intended')
 }
 
-test(`kill -9 at random moments loses no set and leaves no byte (seed ${SEED})`, async () => {
+test(`D20, D23, I10: kill -9 at random moments loses no set and leaves no byte (seed ${SEED})`, async () => {
   const random = pseudoRandom(SEED)
   for (let kill = 0; kill < KILLS; kill += 1) {
     await until(() => service.isRunning(pair), 'the pair runs')

@@ -52,7 +52,7 @@ async function settle(history: History): Promise<void> {
   await history.restoreAll()
 }
 
-test('C1: a second writer is refused, so a chunk that the newest set reuses lives on', async () => {
+test('I8: history C1: a second writer is refused, so a chunk that the newest set reuses lives on', async () => {
   const history = await History.start(parts)
   history.files.set('x', fresh())
   const first = await make(history)
@@ -67,7 +67,7 @@ test('C1: a second writer is refused, so a chunk that the newest set reuses live
   assert.deepEqual([second.state, third.state], ['kept', 'kept'])
 })
 
-test('H1: what a failed attempt wrote is garbage and goes whole', async () => {
+test('history H1: what a failed attempt wrote is garbage and goes whole', async () => {
   const history = await History.start(parts)
   history.files.set('x', fresh())
   const failed = await begin(history)
@@ -77,7 +77,7 @@ test('H1: what a failed attempt wrote is garbage and goes whole', async () => {
   assert.equal(await history.storedBytes(), second.sealed.manifestBytes + packBytes(second))
 })
 
-test('H2: after the only set was purged its chunks are garbage, whatever comes next', async () => {
+test('history H2: after the only set was purged its chunks are garbage, whatever comes next', async () => {
   const history = await History.start(parts)
   history.files.set('x', fresh())
   const first = await make(history)
@@ -90,7 +90,7 @@ test('H2: after the only set was purged its chunks are garbage, whatever comes n
   assert.equal(await history.storedBytes(), second.sealed.manifestBytes + packBytes(second))
 })
 
-test('H3: a chunk that died in the middle stays dead when its neighbour goes', async () => {
+test('history H3: a chunk that died in the middle stays dead when its neighbour goes', async () => {
   const history = await History.start(parts)
   await make(history)
   history.files.set('y', fresh())
@@ -104,7 +104,7 @@ test('H3: a chunk that died in the middle stays dead when its neighbour goes', a
   await settle(history)
 })
 
-test('H4: what only a purged newest set had retired is open again and is reused', async () => {
+test('history H4: what only a purged newest set had retired is open again and is reused', async () => {
   const history = await History.start(parts)
   const x = fresh()
   history.files.set('x', x)
@@ -122,7 +122,7 @@ test('H4: what only a purged newest set had retired is open again and is reused'
   await settle(history)
 })
 
-test('H5: a purge that waits for a writer reopens what its set had retired', async () => {
+test('D24: history H5: a purge that waits for a writer reopens what its set had retired', async () => {
   const history = await History.start(parts)
   const x = fresh()
   history.files.set('x', x)
@@ -140,7 +140,7 @@ test('H5: a purge that waits for a writer reopens what its set had retired', asy
   await settle(history)
 })
 
-test('H6: a deleted base that its successor outlives gives back what only it used', async () => {
+test('D24: history H6: a deleted base that its successor outlives gives back what only it used', async () => {
   const history = await History.start(parts)
   history.files.set('x', fresh())
   history.files.set('y', fresh())
