@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { DAY_MS, HOUR_MS, type Instant, instant } from '../base/clock.ts'
 import type { BackupSetId, InstanceId } from '../base/ids.ts'
+import { judgeSet } from '../domain/deletion.ts'
 import { openTestCatalogue, type TestCatalogue } from '../testing/catalogue-server.ts'
 import { makeTestInstance, makeTestSet } from '../testing/catalogue-sets.ts'
 import { factsOfSets, keptSets } from './backup-sets.ts'
@@ -104,6 +105,30 @@ test('T3: a clock that steps back reopens a window that is over as long as nothi
   assert.deepEqual(await inWindow(instance, [first], at(HOUR_MS - 1)), [first])
   assert.deepEqual((await decide(instance, at(2 * HOUR_MS)))?.setIds, [first])
   assert.deepEqual(await inWindow(instance, [first], at(0)), [])
+})
+
+test('T4: a policy changed in the same millisecond counts for what is asked after it, and not before', async () => {
+  const { instance, first } = await withSets(1)
+  const now = at(10 * DAY_MS)
+  const judge = () =>
+    catalogue.transaction(async (tx) => {
+      const found = await lockInstance(tx, instance)
+      assert.ok(found)
+      const set = (await factsOfSets(tx, instance, [first], now)).get(first) ?? null
+      const kept = await keptSetsOf(tx, found, 1, now)
+      return judgeSet({ ...found, id: String(first), set, kept, now }, 'by-hand').refusal?.rule
+    })
+  const allow = (allowManualDelete: boolean) =>
+    catalogue.transaction(async (tx) => {
+      const found = await lockInstance(tx, instance)
+      assert.ok(found)
+      await updatePolicy(tx, instance, { ...found.policy, allowManualDelete })
+    })
+  assert.equal(await judge(), 'category-supported')
+  await allow(true)
+  assert.equal(await judge(), undefined)
+  await allow(false)
+  assert.equal(await judge(), 'category-supported')
 })
 
 test('I7: a purge is decided once for each set, and nothing brings the set back afterwards', async () => {

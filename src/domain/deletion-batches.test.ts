@@ -81,7 +81,7 @@ function inFull({ subjects, everything }: World): readonly Subject[] {
 }
 
 for (const seed of SEEDS) {
-  test(`D17, P2, P3: a request is judged as the spec judges all its sets together (seed ${seed})`, () => {
+  test(`D17, P2, P3, V2: a request is judged as the spec judges all its sets together (seed ${seed})`, () => {
     const random = pseudoRandom(seed)
     const met = new Set<string>()
     for (let count = 0; count < WORLDS; count += 1) {

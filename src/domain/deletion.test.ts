@@ -77,7 +77,7 @@ const BOUNDARIES = [
 ] as const
 
 for (const [title, policy, days] of BOUNDARIES) {
-  test(`D11: ${title}: a set of exactly ${days} d stays, one of a millisecond more may go`, () => {
+  test(`D11, T1: ${title}: a set of exactly ${days} d stays, one of a millisecond more may go`, () => {
     const exact = judgeSet(subject({ policy, set: setOfAge(days * DAY_MS) }), 'by-hand')
     assert.equal(exact.refusal?.rule, 'set-old-enough')
     assert.deepEqual(exact.refusal?.changes, { by: 'time', at: NOW + 1 })
