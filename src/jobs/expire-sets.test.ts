@@ -67,7 +67,7 @@ async function toldOf(instance: InstanceId): Promise<readonly string[]> {
   return events.filter((event) => event.instanceId === instance).map(({ kind }) => kind)
 }
 
-test('E1: a set of exactly the retention stays, one of a millisecond more expires', async () => {
+test('E1, E7: a set of exactly the retention stays, one of a millisecond more expires', async () => {
   const { instance, sets } = await withSets(0, 6)
   await look(at(7))
   assert.deepEqual(await kept(instance), sets)
@@ -125,7 +125,7 @@ test('P2: as many sets stay as MinimumBackupSets says; the oldest go first', asy
   assert.deepEqual(await kept(instance), sets.slice(3))
 })
 
-test('U3: a set that expired and was undeleted is kept for the retention again', async () => {
+test('E7, U3: a set that expired and was undeleted is kept for the retention again', async () => {
   const { instance, sets } = await withSets(0, 6)
   const [first] = sets
   await look(at(8))
@@ -141,7 +141,7 @@ test('U3: a set that expired and was undeleted is kept for the retention again',
   assert.ok(!(await kept(instance)).includes(first as BackupSetId))
 })
 
-test('R1: the sets of a released instance expire too, counted from the release at the earliest', async () => {
+test('E7, R1: the sets of a released instance expire too, counted from the release at the earliest', async () => {
   const { instance, sets } = await withSets(0, 12)
   await opened.catalogue.transaction((tx) => releaseInstance(tx, instance, at(10)))
   await look(at(17))
@@ -153,7 +153,7 @@ test('R1: the sets of a released instance expire too, counted from the release a
   assert.deepEqual(await toldOf(instance), [])
 })
 
-test('more than one batch of sets expires at one look', async () => {
+test('E6: more than one batch of sets expires at one look', async () => {
   const days = Array.from({ length: 230 }, () => 0)
   const { instance, sets } = await withSets(...days, 6)
   await look(at(8))

@@ -131,7 +131,7 @@ const BAD_HOLDS = [
 ] as const
 
 for (const [title, bad, status, code] of BAD_HOLDS) {
-  test(`HoldBackup refuses ${title}, and nothing is held`, async () => {
+  test(`H5: HoldBackup refuses ${title}, and nothing is held`, async () => {
     const asked = { ...on(sets[0] ?? ''), Reason: 'audit', ...bad }
     refused(await service.call('HoldBackup', asked), status, code)
     assert.deepEqual(await holds(), [])
@@ -139,7 +139,7 @@ for (const [title, bad, status, code] of BAD_HOLDS) {
 }
 
 for (const HoldId of ['99', '007', '+1', '-1', 'x', '1'.repeat(30), '１']) {
-  test(`ReleaseBackupHold refuses the hold ${HoldId.slice(0, 10)}`, async () => {
+  test(`H4: ReleaseBackupHold refuses the hold ${HoldId.slice(0, 10)}`, async () => {
     const asked = { DBInstanceId: instance, HoldId }
     refused(await service.call('ReleaseBackupHold', asked), 404, 'InvalidHoldId.NotFound')
   })

@@ -116,7 +116,7 @@ const BAD = [
 
 for (const action of ['UndeleteBackup', 'PurgeDeletedBackup']) {
   for (const [title, id, status, code] of BAD) {
-    test(`${action} refuses ${title} and changes nothing`, async () => {
+    test(`U5: ${action} refuses ${title} and changes nothing`, async () => {
       const before = [await listed(), await deleted()]
       refused(await service.call(action, on(id), { method: 'POST' }), status, code)
       assert.deepEqual([await listed(), await deleted()], before)

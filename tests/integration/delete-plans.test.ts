@@ -132,7 +132,7 @@ function assertNoMore(long: Work, short: Work): void {
 
 for (const { name, before: prepare, act } of ACTS) {
   for (const which of Object.keys(PLACES) as (keyof typeof PLACES)[]) {
-    test(`R6: ${name} of ${which} touches no more rows after ${LONG} sets than after ${SHORT}`, async () => {
+    test(`I14: ${name} of ${which} touches no more rows after ${LONG} sets than after ${SHORT}`, async () => {
       const works: Work[] = []
       for (const sets of [SHORT, LONG]) {
         const made = filled.get(sets)
@@ -167,14 +167,14 @@ const WATCHED: readonly {
 ]
 
 for (const { name, watch } of WATCHED) {
-  test(`R6: looking ${name} touches no more rows after ${LONG} sets than after ${SHORT}`, async () => {
+  test(`I14: looking ${name} touches no more rows after ${LONG} sets than after ${SHORT}`, async () => {
     const look = (made: FilledCatalogue) => made.catalogue.transaction(watch)
     const short = await workOf(SHORT, look)
     assertNoMore(await workOf(LONG, look), short)
   })
 }
 
-test('R6: plans that were made while the catalogue was almost empty do not scan when it is full', async () => {
+test('I14: plans that were made while the catalogue was almost empty do not scan when it is full', async () => {
   await using grown = await FilledCatalogue.create(server.catalogue.connection, 'grown', NOW)
   const young = 'pgm-000000000000young'
   await grown.insert({ instanceId: young, sets: 3, state: 'kept', workload: WORKLOAD })

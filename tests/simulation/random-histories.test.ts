@@ -28,7 +28,7 @@ after(async () => {
 const seeds = ONLY > 0 ? [ONLY] : Array.from({ length: HISTORIES }, (_, index) => index + 1)
 
 for (const seed of seeds) {
-  test(`D23, I1–I7: every byte is accounted for and every kept set restores (seed ${seed})`, async () => {
+  test(`D23, I1–I7, R2, R3: every byte is accounted for and every kept set restores (seed ${seed})`, async () => {
     const random = pseudoRandom(seed)
     const history = await History.start(parts)
     const windowMs = random.pick(WINDOWS_MS)
