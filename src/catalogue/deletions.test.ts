@@ -134,7 +134,10 @@ test('T4: a policy changed in the same millisecond counts for what is asked afte
 test('I7: a purge is decided once for each set, and nothing brings the set back afterwards', async () => {
   const { instance, first, sets } = await withSets(2)
   await remove(instance, [first], at(0), HOUR_MS)
-  await catalogue.transaction((tx) => endWindows(tx, instance, [first], at(1)))
+  await catalogue.transaction((tx) => endWindows(tx, instance, [first]))
+  // Not even for a clock that has stepped back.
+  const early = catalogue.transaction((tx) => undeleteSets(tx, instance, [first], at(-1)))
+  await assert.rejects(early, /every named set is in its window/)
   assert.deepEqual((await decide(instance, at(1)))?.setIds, [first])
   assert.equal(await decide(instance, at(DAY_MS)), null)
   const undelete = catalogue.transaction((tx) => undeleteSets(tx, instance, [first], at(1)))

@@ -14,6 +14,9 @@ import { beingReadSql } from './pins.ts'
 import { lockSeries } from './series.ts'
 import { plannedOnce } from './sql/connection.ts'
 
+/** Where the window of a deleted set was ended by hand: before every instant. */
+export const WINDOW_ENDED = 0
+
 /** Who deleted what, for the record and for the order in which purges are decided. */
 export interface DeletionRecord {
   readonly cause: Cause
@@ -133,16 +136,18 @@ export async function undeleteSets(
   await countKept(tx, series, back.rows.length)
 }
 
-/** Ends the undelete window of deleted sets now; the caller asks for the purge job as well. */
+/**
+ * Ends the undelete window of deleted sets for good: also for a clock that steps back before the purge
+ * is decided. The caller asks for the purge job as well.
+ */
 export async function endWindows(
   tx: Transaction,
   instanceId: InstanceId,
   setIds: readonly BackupSetId[],
-  now: Instant,
 ): Promise<void> {
   const series = await lockSeries(tx, instanceId)
   const ended = await sql`${plannedOnce}
-    update backup_set set purge_after = ${now}
+    update backup_set set purge_after = ${WINDOW_ENDED}
     where series = ${series} and ${DELETED_BY_ID} and set_id = any(${setIds}::bigint[])
     returning 1`.execute(sqlOf(tx))
   invariant(ended.rows.length === setIds.length, 'every named set is deleted and not purged')

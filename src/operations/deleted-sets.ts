@@ -4,6 +4,7 @@ import type { BackupSetId } from '../base/ids.ts'
 import { parseBackupSetId } from '../base/ids.ts'
 import { type SetState, statesOfSets } from '../catalogue/backup-sets.ts'
 import { reusePlans, type Transaction } from '../catalogue/database.ts'
+import { WINDOW_ENDED } from '../catalogue/deletions.ts'
 import type { InstanceWithPolicy } from '../catalogue/instances.ts'
 import { lockInstance } from '../catalogue/instances.ts'
 import type { ApiError } from '../wire/errors.ts'
@@ -75,5 +76,6 @@ function problemOf(
   if (set?.state === 'purged') return absent(`${shown} was purged: its undelete window is over`)
   if (set?.state !== 'deleted' || set.purgeAfter === null) return absent(`${shown} is unknown here`)
   if (set.purgeAfter > now) return null
+  if (set.purgeAfter === WINDOW_ENDED) return absent(`${shown}: its undelete window was ended`)
   return absent(`${shown}: its undelete window ended at ${isoMilliseconds(set.purgeAfter)}`)
 }

@@ -39,7 +39,7 @@ export const PurgeDeletedBackup = defineOperation(
       const { found, ids } = await lockDeletedSets(tx, request)
       const { id } = found.instance
       const forecast = await forecastDeletion(tx, id, ids, now)
-      await endWindows(tx, id, ids, now)
+      await endWindows(tx, id, ids)
       const backupIds = ids.map(String)
       const details = { step: 'asked', backupIds, ...predictedDetails(forecast) }
       const receipt = { kind: 'purge', instanceId: id, at: now, requestId, actor, details } as const

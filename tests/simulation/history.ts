@@ -176,7 +176,7 @@ export class History {
     const ids = idsOf(sets)
     const forecast = await this.#locked(async (tx) => {
       const foretold = await forecastDeletion(tx, this.instanceId, ids, this.now)
-      await endWindows(tx, this.instanceId, ids, this.now)
+      await endWindows(tx, this.instanceId, ids)
       return foretold
     })
     for (const made of sets) made.purgeAfter = this.now
