@@ -2,25 +2,34 @@ import { sql } from 'kysely'
 import { DAY_MS, type Instant } from '../base/clock.ts'
 import type { BackupSetId, InstanceId } from '../base/ids.ts'
 import type { BackupSetFacts } from '../domain/instance.ts'
-import type { SinceSlot } from '../domain/schedule.ts'
+import { CLOCK_TOLERANCE_MS, type SinceSlot } from '../domain/schedule.ts'
 import { factsSql } from './backup-sets.ts'
 import type { Transaction } from './database.ts'
 import { sqlOf } from './database.ts'
 
-/** What became of automatic backups that were asked for since each instance's slot. */
+/**
+ * What became of automatic backups that were asked for since each instance's slot. One that is stamped in
+ * the future (a clock was wrong) counts for no slot. Instances whose slot came before their schedule,
+ * as it is now, are absent.
+ */
 export async function automaticSince(
   tx: Transaction,
   slots: ReadonlyMap<InstanceId, Instant>,
+  now: Instant,
 ): Promise<ReadonlyMap<InstanceId, SinceSlot>> {
   const { rows } = await sql<SinceSlot & { id: InstanceId }>`
     select u.id, count(j.job_id) as count,
       (select l.ended_at from job l
         where l.instance_id = u.id and l.kind = 'take-backup' and l.created_at >= u.slot
+          and l.created_at <= ${now + CLOCK_TOLERANCE_MS}
           and l.parameters->>'mode' = 'Automated' and l.state = 'failed'
           and l.job_id = max(j.job_id)) as "failedAt"
     from unnest(${[...slots.keys()]}::text[], ${[...slots.values()]}::bigint[]) as u(id, slot)
       left join job j on j.instance_id = u.id and j.kind = 'take-backup'
-        and j.created_at >= u.slot and j.parameters->>'mode' = 'Automated'
+        and j.created_at >= u.slot and j.created_at <= ${now + CLOCK_TOLERANCE_MS}
+        and j.parameters->>'mode' = 'Automated'
+    where u.slot > coalesce(
+      (select scheduled_from from instance i where i.instance_id = u.id), 0)
     group by u.id, u.slot`.execute(sqlOf(tx))
   return new Map(rows.map(({ id, ...since }) => [id, since]))
 }

@@ -122,7 +122,7 @@ test('T4: a policy changed in the same millisecond counts for what is asked afte
     catalogue.transaction(async (tx) => {
       const found = await lockInstance(tx, instance)
       assert.ok(found)
-      await updatePolicy(tx, instance, { ...found.policy, allowManualDelete })
+      await updatePolicy(tx, instance, { ...found.policy, allowManualDelete }, at(0))
     })
   assert.equal(await judge(), 'category-supported')
   await allow(true)
@@ -198,7 +198,7 @@ test('E4: with logs the anchor is the newest set from which the log window begin
     const found = await lockInstance(tx, instance)
     assert.ok(found)
     const log = { enabled: true, retentionDays: 7 }
-    await updatePolicy(tx, instance, { ...found.policy, dataRetentionDays: 30, log })
+    await updatePolicy(tx, instance, { ...found.policy, dataRetentionDays: 30, log }, at(0))
   })
   assert.equal(await anchor(instant(now - 1)), sets[1])
   assert.equal(await anchor(now), sets[2])

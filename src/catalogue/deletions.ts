@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import type { Instant } from '../base/clock.ts'
+import { type Instant, instant } from '../base/clock.ts'
 import { invariant } from '../base/fault.ts'
 import type { BackupSetId, InstanceId, SeriesId } from '../base/ids.ts'
 import type { Actor } from '../domain/receipt.ts'
@@ -14,8 +14,13 @@ import { beingReadSql } from './pins.ts'
 import { lockSeries } from './series.ts'
 import { plannedOnce } from './sql/connection.ts'
 
-/** Where the window of a deleted set was ended by hand: before every instant. */
-export const WINDOW_ENDED = 0
+/** Where a deleted set has no window, or it was ended by hand: before every instant of any clock. */
+export const WINDOW_ENDED = instant(0)
+
+/** Until when a set that is deleted at `now` can be brought back. */
+export function windowEnd(now: Instant, undeleteWindowMs: number): Instant {
+  return undeleteWindowMs === 0 ? WINDOW_ENDED : instant(now + undeleteWindowMs)
+}
 
 /** Who deleted what, for the record and for the order in which purges are decided. */
 export interface DeletionRecord {
@@ -23,7 +28,7 @@ export interface DeletionRecord {
   readonly requestId: string | null
   readonly actor: Actor
   readonly deletedAt: Instant
-  /** Until then, and no longer, the sets can be brought back. */
+  /** Until then, and no longer, the sets can be brought back; see `windowEnd`. */
   readonly purgeAfter: Instant
 }
 
@@ -39,7 +44,8 @@ export async function deleteSets(
   record: DeletionRecord,
 ): Promise<Forecast> {
   const series = await lockSeries(tx, instanceId)
-  const forecast = await forecastDeletion(tx, instanceId, setIds, record.purgeAfter)
+  const at = instant(Math.max(record.purgeAfter, record.deletedAt))
+  const forecast = await forecastDeletion(tx, instanceId, setIds, at)
   const db = sqlOf(tx)
   const { actor } = record
   const made = await sql<{ deletion: number }>`${plannedOnce}
@@ -153,6 +159,9 @@ export async function endWindows(
   invariant(ended.rows.length === setIds.length, 'every named set is deleted and not purged')
 }
 
+/** A purge with the call that asked for its deletion; null when nobody did (expiry). */
+export type DecidedDeletion = DecidedPurge & { readonly requestId: string | null }
+
 /**
  * Decides the next purge that is due: the unpinned sets of the oldest deletion whose undelete window
  * is over. Null when there is none. One decision per transaction, in the order of the deletions, so
@@ -162,22 +171,21 @@ export async function purgeNext(
   tx: Transaction,
   instanceId: InstanceId,
   now: Instant,
-): Promise<DecidedPurge | null> {
+): Promise<DecidedDeletion | null> {
   const series = await lockSeries(tx, instanceId)
   const due = sql`s.series = ${series} and s.state = 'deleted' and s.purge_after <= ${now}
     and not ${beingReadSql}`
-  const { rows } = await sql<{ number: SetNumber }>`
-    select s.number from backup_set s
+  const { rows } = await sql<{ number: SetNumber; requestId: string | null }>`
+    select s.number, nullif(d.request_id, '') as "requestId"
+    from backup_set s join deletion d using (deletion)
     where ${due} and s.deletion = (
       select s.deletion from backup_set s where ${due} order by s.deletion limit 1)
     order by s.number`.execute(sqlOf(tx))
-  if (rows.length === 0) return null
-  return purgeSets(
-    tx,
-    series,
-    rows.map((row) => row.number),
-    now,
-  )
+  const [first] = rows
+  if (!first) return null
+  const numbers = rows.map((row) => row.number)
+  const purge = await purgeSets(tx, series, numbers, now)
+  return { ...purge, requestId: first.requestId }
 }
 
 /** Instances that have something due to purge: a set unpinned meanwhile, or a window that is over. */

@@ -147,17 +147,21 @@ export async function setInstanceStatus(
   if (rows.length === 0) throw new Fault('not-found', `instance ${id} does not exist`)
 }
 
+/** A changed schedule counts from `now` on: a slot of it that has passed is not made up for. */
 export async function updatePolicy(
   tx: Transaction,
   id: InstanceId,
   policy: BackupPolicy,
+  now: Instant,
 ): Promise<void> {
+  const [time, period] = [policy.preferredTime, policy.preferredPeriod.join(',')]
   await sql`
     update instance set data_retention_days = ${policy.dataRetentionDays},
       log_enabled = ${policy.log.enabled},
       log_retention_days = ${policy.log.retentionDays},
-      preferred_time = ${policy.preferredTime},
-      preferred_period = ${policy.preferredPeriod.join(',')},
+      scheduled_from = case when preferred_time = ${time} and preferred_period = ${period}
+        then scheduled_from else ${now}::bigint end,
+      preferred_time = ${time}, preferred_period = ${period},
       released_keep_policy = ${policy.releasedKeepPolicy}, max_rate_kib = ${policy.maxRateKib},
       restore_window_protection = ${policy.restoreWindowProtection},
       minimum_backup_sets = ${policy.minimumBackupSets},

@@ -66,7 +66,15 @@ const OF_SET = RETENTIONS.flatMap((retentions) =>
   }),
 )
 /** Of the policy's Monday and Friday the longest gap is four days, so overdue is after five. */
-const SUCCESS_AGES_MS = [0, 5 * DAY_MS - 1, 5 * DAY_MS, 5 * DAY_MS + 1, -DAY_MS, null] as const
+const SUCCESS_AGES_MS = [
+  0,
+  5 * DAY_MS - 1,
+  5 * DAY_MS,
+  5 * DAY_MS + 1,
+  -3_600_000,
+  -3_600_001,
+  null,
+] as const
 const OF_EXPIRY = RETENTIONS.flatMap((retentions) => {
   const retentionMs = retentions.data * DAY_MS
   const all = {

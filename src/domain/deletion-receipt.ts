@@ -30,11 +30,13 @@ export function deletionDetails(
   purgeAfter: Instant,
 ): ReceiptDetails {
   const [first] = judged
+  const isWindow = purgeAfter > 0
   return {
     cause,
     backupIds: judged.map(({ subject }) => subject.id),
-    undeleteExpireTime: isoMilliseconds(purgeAfter),
-    ...predictedDetails(predicted),
+    undeleteExpireTime: isWindow ? isoMilliseconds(purgeAfter) : null,
+    // What happens while a window lasts can change the bytes.
+    ...predictedDetails({ ...predicted, exact: predicted.exact && !isWindow }),
     // What is about the instance is the same for each of them.
     verdict: evidenceOf(first?.verdict.findings.filter((finding) => !isOfSet(finding)) ?? []),
     verdicts:

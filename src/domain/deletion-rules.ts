@@ -5,6 +5,7 @@ import { formatSpan } from '../base/span.ts'
 import { overdueAfterMs } from './event.ts'
 import type { BackupPolicy, BackupSetFacts, HoldFacts, Instance } from './instance.ts'
 import { isShorter, type KeptSets, type RecoveryTime, recoveryTime } from './kept-sets.ts'
+import { CLOCK_TOLERANCE_MS } from './schedule.ts'
 import { type Cause, check, type Found, fails, failsUntil, holds, type Rule } from './verdict.ts'
 
 /** What a rule may look at. `id` is as the caller wrote it; `set` is null when unknown here. */
@@ -253,7 +254,9 @@ function judgeSuccess({ instance, policy, kept, now }: Judged): Found {
   const evidence =
     `the last backup that succeeded ended ${formatSpan(now - last)} ago, ` +
     `the schedule explains ${formatSpan(limitMs)}`
-  return check(now - last <= limitMs, evidence, 'state')
+  // A success that is stamped in the future says nothing about the present.
+  const known = last - now <= CLOCK_TOLERANCE_MS
+  return check(known && now - last <= limitMs, evidence, 'state')
 }
 
 function judgeMinimum({ instance, policy, kept, going }: Judged): Found {

@@ -1,6 +1,6 @@
 import type { BackupPolicy } from './instance.ts'
 
-/** Days that a set is kept count from here on a policy; of protections, what a change takes away. */
+/** Names of the parameters by which `after` protects less than `before`. */
 export function weakenedProtections(before: BackupPolicy, after: BackupPolicy): readonly string[] {
   const weakened: readonly (readonly [name: string, weaker: boolean])[] = [
     ['BackupRetentionPeriod', after.dataRetentionDays < before.dataRetentionDays],
@@ -16,6 +16,7 @@ export function weakenedProtections(before: BackupPolicy, after: BackupPolicy): 
 
 const RANKS = { None: 0, Lastest: 1, All: 2 } as const
 
+/** As long as nobody has chosen, an instance with sets cannot be removed without saying what stays. */
 function rankOf({ releasedKeepPolicy }: BackupPolicy): number {
-  return releasedKeepPolicy === null ? 0 : RANKS[releasedKeepPolicy]
+  return releasedKeepPolicy === null ? RANKS.All + 1 : RANKS[releasedKeepPolicy]
 }

@@ -63,6 +63,9 @@ export interface SinceSlot {
   readonly failedAt: Instant | null
 }
 
+/** What is stamped further in the future than clocks of several hosts differ is no evidence. */
+export const CLOCK_TOLERANCE_MS = HOUR_MS
+
 /** One that failed is tried again so long afterwards, and so often in all. */
 const RETRY_MS = HOUR_MS
 const TRIES_MAX = 3

@@ -57,8 +57,6 @@ async function tick(parts: WorkerParts, log: Logger, signal: AbortSignal): Promi
     await clock.refresh()
     const due = await catalogue.transaction((tx) => instancesDueForPurge(tx, clock.now()))
     for (const instanceId of due) await askForPurge(parts, instanceId)
-    if (!parts.paused.has('backups')) await scheduleBackups(parts, log)
-    if (!parts.paused.has('expiry')) await expireSets(parts, log, signal)
     if (ticks % HOUSEKEEPING_TICKS === 0) {
       await parts.queue.resendLost()
       await catalogue.transaction(forgetNonces)
@@ -66,6 +64,8 @@ async function tick(parts: WorkerParts, log: Logger, signal: AbortSignal): Promi
       const left = await catalogue.transaction(instancesDueForReclaim)
       for (const instanceId of left) await askForPurge(parts, instanceId)
     }
+    if (!parts.paused.has('backups')) await scheduleBackups(parts, log)
+    if (!parts.paused.has('expiry')) await expireSets(parts, log, signal)
     await rest(TICK_MS, signal)
   }
   log.info('duty ended', { duty: 'schedule' })

@@ -58,7 +58,7 @@ async function changePolicy(instance: InstanceId, change: Partial<BackupPolicy>)
   await opened.catalogue.transaction(async (tx) => {
     const found = await lockInstance(tx, instance)
     assert.ok(found)
-    await updatePolicy(tx, instance, { ...found.policy, ...change })
+    await updatePolicy(tx, instance, { ...found.policy, ...change }, START)
   })
 }
 
@@ -95,7 +95,7 @@ test('E3: the newest good set stays, however old', async () => {
 })
 
 test('P1: a held set stays; it expires when the hold is released or has ended', async () => {
-  const { instance, sets } = await withSets(0, 0, 6, 13)
+  const { instance, sets } = await withSets(0, 0, 6, 7)
   const [first, second] = sets
   const hold = (setId: BackupSetId | undefined, until: Instant | null) =>
     opened.catalogue.transaction((tx) =>

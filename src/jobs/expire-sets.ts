@@ -1,4 +1,5 @@
 import { DAY_MS, type Instant, instant, isoSeconds } from '../base/clock.ts'
+import { describeError } from '../base/fault.ts'
 import type { InstanceId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import {
@@ -7,7 +8,7 @@ import {
   setsRetainedBefore,
 } from '../catalogue/automatic.ts'
 import type { Transaction } from '../catalogue/database.ts'
-import { deleteSets } from '../catalogue/deletions.ts'
+import { deleteSets, windowEnd } from '../catalogue/deletions.ts'
 import { alarmsOf, endAlarm, raiseAlarm } from '../catalogue/events.ts'
 import type { Forecast } from '../catalogue/forecast.ts'
 import { type InstanceWithPolicy, lockInstance, readInstances } from '../catalogue/instances.ts'
@@ -35,8 +36,13 @@ export async function expireSets(needs: Needs, log: Logger, signal: AbortSignal)
   const now = clock.now()
   const past = await catalogue.transaction((tx) => instancesPastRetention(tx, now))
   for (const instanceId of past) {
-    while (!signal.aborted && (await expireSome(instanceId, needs, log))) {
-      // The rest of a long list goes in transactions of its own.
+    try {
+      while (!signal.aborted && (await expireSome(instanceId, needs, log))) {
+        // The rest of a long list goes in transactions of its own.
+      }
+    } catch (error) {
+      // The others must not wait for what is wrong with one.
+      log.error('sets do not expire', { instanceId, error: describeError(error) })
     }
   }
   await catalogue.transaction((tx) => endStops(tx, new Set(past), now))
@@ -71,7 +77,7 @@ async function deleteExpired(
   const going = await chooseExpired(tx, found, now)
   const ids = going.flatMap(({ set }) => (set ? [set.id] : []))
   if (ids.length === 0) return null
-  const purgeAfter = instant(now + undeleteWindowMs)
+  const purgeAfter = windowEnd(now, undeleteWindowMs)
   const by = { requestId: null, actor: SYSTEM }
   const record = { cause: 'expiry', ...by, deletedAt: now, purgeAfter } as const
   const forecast = await deleteSets(tx, instanceId, ids, record)

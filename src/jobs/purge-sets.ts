@@ -1,8 +1,7 @@
 import type { Instant } from '../base/clock.ts'
 import { describeError, isFault } from '../base/fault.ts'
 import type { Transaction } from '../catalogue/database.ts'
-import { purgeNext } from '../catalogue/deletions.ts'
-import type { DecidedPurge } from '../catalogue/endings.ts'
+import { type DecidedDeletion, purgeNext } from '../catalogue/deletions.ts'
 import { lockInstance } from '../catalogue/instances.ts'
 import { disownObject } from '../catalogue/ledger.ts'
 import { appendReceipt } from '../catalogue/receipts.ts'
@@ -67,9 +66,9 @@ async function decideNext(run: Run, parts: WorkerParts): Promise<boolean> {
 /** The service decides by itself, when a window is over, whoever asked for the deletion. */
 async function noteDecision(
   tx: Transaction,
-  { purge, setIds, releasedBytes, freedBytes }: DecidedPurge,
+  { purge, setIds, requestId, releasedBytes, freedBytes }: DecidedDeletion,
   at: Instant,
-  { instanceId, requestId }: Run,
+  { instanceId }: Run,
   { receipts }: WorkerParts,
 ): Promise<void> {
   const bytes = { releasedBytes, predictedFreedBytes: freedBytes }

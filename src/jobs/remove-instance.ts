@@ -1,9 +1,9 @@
-import { instant, pause } from '../base/clock.ts'
+import { pause } from '../base/clock.ts'
 import { Fault } from '../base/fault.ts'
 import type { BackupSetId } from '../base/ids.ts'
 import { keptSets } from '../catalogue/backup-sets.ts'
 import type { Transaction } from '../catalogue/database.ts'
-import { deleteSets } from '../catalogue/deletions.ts'
+import { deleteSets, windowEnd } from '../catalogue/deletions.ts'
 import { lockInstance, releaseInstance } from '../catalogue/instances.ts'
 import { cancelBackups, openJobsOf } from '../catalogue/jobs.ts'
 import { keptSetsOf } from '../catalogue/kept-sets.ts'
@@ -77,7 +77,7 @@ async function release(
   if (going.length > 0) {
     const ids: readonly BackupSetId[] = going.map((set) => set.id)
     const cause = 'instance-removal'
-    const purgeAfter = instant(now + undeleteWindowMs)
+    const purgeAfter = windowEnd(now, undeleteWindowMs)
     const record = { cause, ...by, deletedAt: now, purgeAfter } as const
     const forecast = await deleteSets(tx, run.instanceId, ids, record)
     const details = deletionDetails(cause, verdicts, forecast, purgeAfter)

@@ -1,5 +1,5 @@
 import type { Instant } from '../base/clock.ts'
-import { isFault } from '../base/fault.ts'
+import { describeError, isFault } from '../base/fault.ts'
 import type { InstanceId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import { automaticSince } from '../catalogue/automatic.ts'
@@ -19,8 +19,13 @@ export async function scheduleBackups(needs: Needs, log: Logger): Promise<void> 
   const now = clock.now()
   const due = await catalogue.transaction(async (tx) => findDue(tx, await listInstances(tx), now))
   for (const instanceId of due) {
-    const jobId = await catalogue.transaction((tx) => askForBackup(tx, instanceId, needs, now))
-    if (jobId !== null) log.info('automatic backup asked for', { instanceId, jobId })
+    try {
+      const jobId = await catalogue.transaction((tx) => askForBackup(tx, instanceId, needs, now))
+      if (jobId !== null) log.info('automatic backup asked for', { instanceId, jobId })
+    } catch (error) {
+      // The others must not wait for what is wrong with one.
+      log.error('automatic backup not asked for', { instanceId, error: describeError(error) })
+    }
   }
 }
 
@@ -36,7 +41,7 @@ async function findDue(
     if (wanted && slot > instance.createdAt) slots.set(instance.id, slot)
   }
   if (slots.size === 0) return []
-  const since = await automaticSince(tx, slots)
+  const since = await automaticSince(tx, slots, now)
   return [...slots.keys()].filter((id) => {
     const found = since.get(id)
     return found !== undefined && isBackupDue(found, now)

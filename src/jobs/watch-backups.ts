@@ -4,6 +4,7 @@ import type { Catalogue, Transaction } from '../catalogue/database.ts'
 import { endAlarm, raiseAlarm } from '../catalogue/events.ts'
 import { type BackupAge, backupAges } from '../catalogue/metrics.ts'
 import { overdueAfterMs } from '../domain/event.ts'
+import { CLOCK_TOLERANCE_MS } from '../domain/schedule.ts'
 
 /**
  * Tells once of each instance whose last success, or creation, is longer ago in service time than
@@ -19,7 +20,9 @@ export async function watchBackups(catalogue: Catalogue, clock: Clock, log: Logg
 
 async function judge(tx: Transaction, age: BackupAge, clock: Clock): Promise<string | null> {
   const { instanceId, createdAt, finishedAt, preferredPeriod } = age
-  const since = finishedAt ?? createdAt
+  // A success that is stamped in the future, by a clock that was wrong, is none to go by.
+  const isKnown = finishedAt !== null && finishedAt <= clock.now() + CLOCK_TOLERANCE_MS
+  const since = isKnown ? finishedAt : createdAt
   const limitMs = overdueAfterMs({ preferredPeriod: preferredPeriod.split(',') })
   const overdue = clock.now() - since > limitMs
   const details = {

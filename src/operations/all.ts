@@ -30,11 +30,13 @@ import { PurgeDeletedBackup } from './purge-deleted-backup.ts'
 import { ReleaseBackupHold } from './release-backup-hold.ts'
 import { UndeleteBackup } from './undelete-backup.ts'
 
-/** What sets can be lost or saved by; `DeleteBackup` records its refusals itself, with their rules. */
+/** What sets can be lost or saved by: what is refused of it is on record as well. */
 const ON_RECORD: readonly Operation<OperationParts>[] = [
+  DeleteBackup,
   DeleteDBInstance,
   HoldBackup,
   ModifyBackupPolicy,
+  ModifyDBInstanceDeletionProtection,
   PurgeDeletedBackup,
   ReleaseBackupHold,
   UndeleteBackup,
@@ -47,7 +49,6 @@ export const OPERATIONS: readonly Operation<OperationParts>[] = [
   CancelBackup,
   CreateBackup,
   CreateDBInstance,
-  DeleteBackup,
   DescribeAttachTask,
   DescribeBackupDeletability,
   DescribeBackupHolds,
@@ -62,7 +63,6 @@ export const OPERATIONS: readonly Operation<OperationParts>[] = [
   DescribeRegions,
   DescribeRepositoryUsage,
   DescribeResourceUsage,
-  ModifyDBInstanceDeletionProtection,
   PreviewDeleteBackup,
   PreviewModifyBackupPolicy,
 ]

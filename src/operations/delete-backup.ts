@@ -1,8 +1,7 @@
 import { z } from 'zod'
-import { instant } from '../base/clock.ts'
 import { invariant } from '../base/fault.ts'
 import { reusePlans, type Transaction } from '../catalogue/database.ts'
-import { deleteSets } from '../catalogue/deletions.ts'
+import { deleteSets, windowEnd } from '../catalogue/deletions.ts'
 import type { Forecast } from '../catalogue/forecast.ts'
 import type { InstanceWithPolicy } from '../catalogue/instances.ts'
 import { lockInstance } from '../catalogue/instances.ts'
@@ -15,7 +14,6 @@ import type { Context } from '../wire/operation.ts'
 import { defineOperation } from '../wire/operation.ts'
 import { splitIds, text } from '../wire/parameters.ts'
 import { knownNumbers, SETS_PER_CALL_MAX, subjectsNamed, tooManySets } from './named-sets.ts'
-import { noteRefusal } from './note-refusal.ts'
 import type { OperationParts } from './parts.ts'
 import { DELETION_CODES, type DeletionCode, explain, ruleNumber } from './refusal.ts'
 
@@ -72,9 +70,7 @@ export const DeleteBackup = defineOperation(
     const event = { requestId, instanceId, accessKeyId: caller.accessKeyId }
     if ('refused' in outcome) {
       const { code, rule, detail } = outcome.refused
-      const refusal = { action: 'DeleteBackup', instanceId, requestId, actor: caller, code, rule }
-      const recorded = await noteRefusal({ ...refusal, detail }, { catalogue, log })
-      log.info('deletion refused', { ...event, code, rule, detail, recorded })
+      log.info('deletion refused', { ...event, code, rule, detail })
       throw refuse(code, detail)
     }
     log.info('sets deleted', { ...event, backupIds: ids, ...outcome.deleted })
@@ -125,7 +121,7 @@ async function deleteJudged(
   { verdicts }: BatchVerdict,
 ): Promise<Forecast> {
   const cause = 'by-hand'
-  const purgeAfter = instant(now + undeleteWindowMs)
+  const purgeAfter = windowEnd(now, undeleteWindowMs)
   const record = { cause, requestId, actor, deletedAt: now, purgeAfter } as const
   const deleted = await deleteSets(tx, id, knownNumbers(ids), record)
   const details = deletionDetails(cause, verdicts, deleted, purgeAfter)

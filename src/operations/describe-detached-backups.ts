@@ -29,7 +29,7 @@ const DetachedBackup = z.object({
 
 type Needs = Pick<OperationParts, 'catalogue' | 'undeleteWindowMs'>
 
-/** The sets that outlived their instances, until someone deletes them. */
+/** The sets that outlived their instances, until they expire or someone deletes them. */
 export const DescribeDetachedBackups = defineOperation(
   {
     action: 'DescribeDetachedBackups',

@@ -45,7 +45,7 @@ export const ModifyBackupPolicy = defineOperation(
       const details = { before: policyDetails(policy), after: policyDetails(after), weakened }
       // What asks for what is so already changes nothing, and is no receipt.
       if (!isDeepStrictEqual(details.before, details.after)) {
-        await updatePolicy(tx, instance.id, after)
+        await updatePolicy(tx, instance.id, after, now)
         const asked = { instanceId: instance.id, at: now, requestId, actor: caller }
         await appendReceipt(tx, receipts, { kind: 'modify-policy', ...asked, details })
       }

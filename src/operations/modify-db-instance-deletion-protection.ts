@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { lockLiveInstance, setDeletionProtection } from '../catalogue/instances.ts'
+import { appendReceipt } from '../catalogue/receipts.ts'
 import { defineOperation } from '../wire/operation.ts'
 import { flag, text } from '../wire/parameters.ts'
 import type { OperationParts } from './parts.ts'
@@ -12,6 +13,13 @@ export const ModifyDBInstanceDeletionProtection = defineOperation(
     access: 'write',
     resource: 'instance',
     origin: 'vendor',
+    alsoNeeds: [
+      {
+        permission: 'WeakenBackupProtection',
+        when: 'the protection is switched off',
+        grant: 'by-name',
+      },
+    ],
     parameters: z.object({
       DBInstanceId: text('The instance.', '实例 ID。'),
       DeletionProtection: flag('On or off.', '是否开启释放保护。'),
@@ -20,11 +28,25 @@ export const ModifyDBInstanceDeletionProtection = defineOperation(
     response: z.object({ DBInstanceId: z.string() }),
     errors: { 'InvalidDBInstanceName.NotFound': {} },
   },
-  async ({ parameters, refuse }, { catalogue }: Pick<OperationParts, 'catalogue'>) =>
+  async (
+    { parameters, caller: actor, requestId, now, refuse },
+    { catalogue, receipts }: Pick<OperationParts, 'catalogue' | 'receipts'>,
+  ) =>
     catalogue.transaction(async (tx) => {
       const found = await lockLiveInstance(tx, parameters.DBInstanceId)
       if (!found) throw refuse('InvalidDBInstanceName.NotFound')
-      await setDeletionProtection(tx, found.instance.id, parameters.DeletionProtection)
-      return { DBInstanceId: found.instance.id }
+      const { id: instanceId, deletionProtection: before } = found.instance
+      const after = parameters.DeletionProtection
+      if (after !== before) {
+        await setDeletionProtection(tx, instanceId, after)
+        const details = {
+          before: { DeletionProtection: before },
+          after: { DeletionProtection: after },
+          weakened: after ? [] : ['DeletionProtection'],
+        }
+        const asked = { instanceId, at: now, requestId, actor }
+        await appendReceipt(tx, receipts, { kind: 'modify-policy', ...asked, details })
+      }
+      return { DBInstanceId: instanceId }
     }),
 )

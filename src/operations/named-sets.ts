@@ -12,7 +12,7 @@ export const SETS_PER_CALL_MAX = 100
 
 /** What follows the vendor's sentence when a request breaks D16. */
 export function tooManySets(count: number): string {
-  return `${count} different sets are named`
+  return `Rule D16: ${count} different sets are named`
 }
 
 /**

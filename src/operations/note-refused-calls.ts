@@ -19,7 +19,8 @@ export function noteRefusedCalls(operation: Operation<OperationParts>): Operatio
         if (error instanceof ApiError && error.status < 500 && instanceId !== '') {
           const { code, message: detail } = error
           const { requestId, caller: actor } = context
-          await noteRefusal({ action, instanceId, requestId, actor, code, rule: '', detail }, needs)
+          const rule = /\(Rule ([A-Z]\d+)[ :]/.exec(detail)?.[1] ?? ''
+          await noteRefusal({ action, instanceId, requestId, actor, code, rule, detail }, needs)
         }
         throw error
       }

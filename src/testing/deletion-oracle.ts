@@ -169,7 +169,9 @@ function onExpiry(
   if (now < first) found.push({ rule: 'retention-over', ends: first })
   if (released) return found
   const success = kept?.lastSuccessAt ?? null
-  if (success === null || now - success > (longestGap(policy) + 1) * DAY_MS) {
+  const isOld = success !== null && now - success > (longestGap(policy) + 1) * DAY_MS
+  const isToCome = success !== null && success > now + 3_600_000
+  if (success === null || isOld || isToCome) {
     found.push({ rule: 'backups-succeed', ends: 'state' })
   }
   if (kept?.newestId === set.id) found.push({ rule: 'newest-good-set', ends: 'state' })

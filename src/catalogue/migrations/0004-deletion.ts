@@ -2,11 +2,17 @@ import { type Kysely, sql } from 'kysely'
 import type { Migration } from 'kysely/migration'
 
 /** Protections and holds, the undelete window of each set, and what decisions go by instead of counting. */
+const SERVICE_NOW = `((extract(epoch from clock_timestamp()) * 1000)::bigint
+  + coalesce((select value::bigint from setting where name = 'clock-offset-ms'), 0))`
+
 const STATEMENTS = [
   `alter table instance
      add column restore_window_protection boolean not null default false,
      add column minimum_backup_sets int check (minimum_backup_sets between 1 and 10000),
-     add column allow_manual_delete boolean not null default false`,
+     add column allow_manual_delete boolean not null default false,
+     add column scheduled_from bigint`,
+  // Nobody has expected this of sets and schedules that were there before: both count from now on.
+  `update instance set scheduled_from = ${SERVICE_NOW}`,
   // How many sets are kept, kept up by every change of state: no decision counts the history.
   // The same for the end of the last backup that succeeded: failed runs after it can be many.
   `alter table series
@@ -22,6 +28,7 @@ const STATEMENTS = [
   `alter table backup_set
      add column purge_after bigint,
      add column retained_from bigint`,
+  `update backup_set set retained_from = ${SERVICE_NOW} where state = 'kept'`,
   `update backup_set s set purge_after = d.purge_after
      from deletion d where d.deletion = s.deletion and s.state = 'deleted'`,
   `alter table backup_set add check (state <> 'deleted' or purge_after is not null)`,
@@ -29,6 +36,11 @@ const STATEMENTS = [
      add column cause text not null default 'by-hand'
        check (cause in ('by-hand', 'expiry', 'instance-removal')),
      add column user_name text not null default 'root'`,
+  // A removal that was asked for before names its actor by two fields.
+  `update job set parameters = jsonb_build_object('keep', parameters->'keep', 'actor',
+       jsonb_build_object('accessKeyId', parameters->'accessKeyId', 'user', 'root',
+         'address', parameters->'address'))
+     where kind = 'remove-instance' and not parameters ? 'actor'`,
   `create index backup_set_due on backup_set (purge_after) where state = 'deleted'`,
   // Neighbours of a set, and the edges of what can be restored to.
   `create index backup_set_neighbours on backup_set (series, number) where state = 'kept'`,
@@ -49,8 +61,7 @@ const STATEMENTS = [
   `create index object_of_purge on object (purge) where purge is not null`,
   `create index object_intended on object (series) where state = 'intended'`,
   // What a purge has really given back so far; all of it when its reclaim is over.
-  `alter table purge add column reclaimed_bytes bigint not null default 0,
-     add column request_id text`,
+  `alter table purge add column reclaimed_bytes bigint not null default 0`,
   `update purge u set reclaimed_bytes = manifest_bytes
      - (select coalesce(sum(o.bytes), 0) from object o where o.purge = u.purge)
      + (select coalesce(sum(p.target_before - p.target_after), 0) from plan p

@@ -2,15 +2,18 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { sql } from 'kysely'
 import { Migrator } from 'kysely/migration'
-import { instant } from '../../base/clock.ts'
-import type { InstanceId } from '../../base/ids.ts'
+import { DAY_MS, type Instant, instant, machineNow } from '../../base/clock.ts'
+import type { InstanceId, JobId } from '../../base/ids.ts'
 import { SILENT } from '../../base/logger.ts'
 import { openTestCatalogue, type TestCatalogue } from '../../testing/catalogue-server.ts'
+import { automaticSince, instancesPastRetention } from '../automatic.ts'
 import { listSets } from '../backup-sets.ts'
 import { openCatalogue } from '../database.ts'
 import { findInstance } from '../instances.ts'
+import { beginAttempt } from '../jobs.ts'
 import { type Connection, openKysely, openPool } from '../sql/connection.ts'
 import { initialSchema } from './0001-initial.ts'
+import { migrateTo } from './all.ts'
 
 let opened: TestCatalogue
 
@@ -48,7 +51,9 @@ const ROWS = `
     finished_at, consistent_at, content_bytes, new_bytes, manifest, manifest_bytes, checksum, node,
     engine_version)
     values (1, 1, 'pgm-000000000000old1', 1001, 1, 'Manual', 'kept', 1, 2, 2, 3, 3, 'm', 1, 'c', 'n',
-    '18');`
+    '18');
+  insert into job (kind, instance_id, parameters, created_at) values ('remove-instance',
+    'pgm-000000000000old1', '{"keep": "All", "accessKeyId": "k", "address": "a"}', 1);`
 
 test('brings a catalogue of the first release up to date, with its instances and sets', async () => {
   const connection = await emptyDatabase('first_release')
@@ -75,6 +80,28 @@ test('brings a catalogue of the first release up to date, with its instances and
     sets.map((set) => [set.id, set.state]),
     [[100000001, 'kept']],
   )
+  const removal = await catalogue.transaction((tx) => beginAttempt(tx, 1002 as JobId))
+  const actor = { accessKeyId: 'k', user: 'root', address: 'a' }
+  assert.deepEqual(removal?.parameters, { keep: 'All', actor })
+})
+
+test('sets and schedules that were there before expiry existed count from the upgrade on', async () => {
+  const connection = await emptyDatabase('before_expiry')
+  const kysely = openKysely(openPool(connection, () => {}))
+  await migrateTo(kysely, ['0001-initial', '0002-attached-instances', '0003-events'])
+  await sql.raw(ROWS).execute(kysely)
+  await kysely.destroy()
+
+  await using catalogue = await openCatalogue(connection, SILENT)
+  const id = 'pgm-000000000000old1' as InstanceId
+  const now = machineNow()
+  const past = (at: Instant) => catalogue.transaction((tx) => instancesPastRetention(tx, at))
+  assert.deepEqual(await past(now), [])
+  assert.deepEqual(await past(instant(now + 7 * DAY_MS + 1000)), [id])
+  const since = (slot: number) =>
+    catalogue.transaction((tx) => automaticSince(tx, new Map([[id, instant(slot)]]), now))
+  assert.equal((await since(now - DAY_MS)).size, 0)
+  assert.deepEqual((await since(now + 1000)).get(id), { count: 0, failedAt: null })
 })
 
 test('refuses a catalogue that a newer version has changed, and leaves it as it is', async () => {
