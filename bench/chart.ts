@@ -42,6 +42,7 @@ export function drawChart(
       `<g transform="translate(${index * WIDTH} 0)">${drawPanel(panel, names, scale, axes)}</g>`,
   )
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" font-family="sans-serif" font-size="12">
+<title>${axes.y} against ${axes.x}</title>
 <rect width="100%" height="100%" fill="#fff"/>
 ${drawn.join('\n')}
 ${names.map((name, index) => legend(name, index, names)).join('\n')}

@@ -116,23 +116,26 @@ function assertNoScan({ tables }: Work, when: string): void {
   assert.deepEqual(scanned, [], `nothing is scanned ${when}`)
 }
 
+/** Row versions that a vacuum had to leave are read as well, but a plan by history reads all of it. */
+const STRAY_ROWS_MAX = (LONG - SHORT) / 2
+
 /**
- * Not always the same: where a history is short enough, the planner may read all of it instead of
- * looking a hundred rows up.
+ * Not always less: where a history is short enough, the planner may read all of it instead of looking
+ * a hundred rows up.
  */
 function assertNoMore(long: Work, short: Work): void {
   assert.ok(totals(short).pages > 0, 'the work was counted')
   for (const { table, read, written } of long.tables) {
     const before = short.tables.find((work) => work.table === table)
     const shown = `of ${table} ${read} rows are read, ${before?.read} in the short history`
-    assert.ok(read <= (before?.read ?? 0), shown)
+    assert.ok(read < (before?.read ?? 0) + STRAY_ROWS_MAX, shown)
     assert.equal(written, before?.written, `rows of ${table} that are written`)
   }
 }
 
 for (const { name, before: prepare, act } of ACTS) {
   for (const which of Object.keys(PLACES) as (keyof typeof PLACES)[]) {
-    test(`I14: ${name} of ${which} touches no more rows after ${LONG} sets than after ${SHORT}`, async () => {
+    test(`I14: ${name} of ${which} reads no history: after ${LONG} sets as little as after ${SHORT}`, async () => {
       const works: Work[] = []
       for (const sets of [SHORT, LONG]) {
         const made = filled.get(sets)
@@ -167,7 +170,7 @@ const WATCHED: readonly {
 ]
 
 for (const { name, watch } of WATCHED) {
-  test(`I14: looking ${name} touches no more rows after ${LONG} sets than after ${SHORT}`, async () => {
+  test(`I14: looking ${name} reads no history: after ${LONG} sets as little as after ${SHORT}`, async () => {
     const look = (made: FilledCatalogue) => made.catalogue.transaction(watch)
     const short = await workOf(SHORT, look)
     assertNoMore(await workOf(LONG, look), short)
