@@ -310,7 +310,7 @@ export class History {
   ): Promise<void> {
     const { catalogue } = this.parts
     // A clock that has not come to the deletions decides nothing: only the reclaim is run.
-    const clock = { now: () => 0 as Instant }
+    const clock = { now: () => -1 as Instant }
     const parts = { catalogue, repository, clock, receipts: testChain() }
     await purgeSets({}, this.#run(finished, signal), parts as unknown as WorkerParts)
   }
