@@ -1,8 +1,7 @@
 import { sql } from 'kysely'
 import { DAY_MS, type Instant } from '../base/clock.ts'
-import type { BackupSetId, SeriesId } from '../base/ids.ts'
 import type { BackupPolicy, Instance } from '../domain/instance.ts'
-import type { KeptSets, RestorePoint } from '../domain/kept-sets.ts'
+import type { KeptSets } from '../domain/kept-sets.ts'
 import type { Transaction } from './database.ts'
 import { sqlOf } from './database.ts'
 import { plannedOnce } from './sql/connection.ts'
@@ -14,16 +13,6 @@ const NOTHING: KeptSets = {
   lastSuccessAt: null,
   earliest: [],
   latest: [],
-}
-
-interface Row {
-  readonly series: SeriesId
-  readonly count: number
-  readonly newestId: BackupSetId | null
-  readonly anchorId: BackupSetId | null
-  readonly lastSuccessAt: Instant | null
-  readonly earliest: readonly RestorePoint[]
-  readonly latest: readonly RestorePoint[]
 }
 
 /**
@@ -46,8 +35,8 @@ export async function keptSetsOf(
             where series = s.series and state = 'kept'
             order by consistent_at ${sql.raw(order)} limit ${named + 1}) e), '[]')`
   const window = policy.log.enabled ? now - policy.log.retentionDays * DAY_MS : null
-  const { rows } = await sql<Row>`${plannedOnce}
-    select s.series, s.kept_count as count,
+  const { rows } = await sql<KeptSets>`${plannedOnce}
+    select s.kept_count as count,
       (select set_id from backup_set where series = s.series and state = 'kept'
         order by number desc limit 1) as "newestId",
       (select set_id from backup_set where series = s.series and state = 'kept'

@@ -1,6 +1,5 @@
 import { type Instant, isoMilliseconds } from '../base/clock.ts'
-import type { Subject } from './deletion-rules.ts'
-import { RULES } from './deletion-rules.ts'
+import { isOfSet, ruleName, type Subject } from './deletion-rules.ts'
 import type { BackupPolicy } from './instance.ts'
 import type { ReceiptDetails } from './receipt.ts'
 import type { Cause, Finding, Verdict } from './verdict.ts'
@@ -57,17 +56,9 @@ export function predictedDetails({ releasedBytes, freedBytes, exact }: Predicted
   }
 }
 
-function isOfSet({ rule }: Finding): boolean {
-  return RULES.some((row) => row.rule === rule && row.about === 'set')
-}
-
 /** `{"D11 set-old-enough": "retained 8 d, …"}`. */
 function evidenceOf(findings: readonly Finding[]): ReceiptDetails {
-  const named = findings.map(({ rule, evidence }) => {
-    const number = RULES.find((row) => row.rule === rule)?.number ?? ''
-    return [`${number} ${rule}`, evidence] as const
-  })
-  return Object.fromEntries(named)
+  return Object.fromEntries(findings.map(({ rule, evidence }) => [ruleName(rule), evidence]))
 }
 
 /** A policy as receipts have it, by the names of the API. */

@@ -1,12 +1,22 @@
 import type { Instant } from '../base/clock.ts'
 import { DAY_MS, instant, isoMilliseconds } from '../base/clock.ts'
+import { invariant } from '../base/fault.ts'
 import type { BackupSetId } from '../base/ids.ts'
 import { formatSpan } from '../base/span.ts'
 import { overdueAfterMs } from './event.ts'
 import type { BackupPolicy, BackupSetFacts, HoldFacts, Instance } from './instance.ts'
 import { isShorter, type KeptSets, type RecoveryTime, recoveryTime } from './kept-sets.ts'
 import { CLOCK_TOLERANCE_MS } from './schedule.ts'
-import { type Cause, check, type Found, fails, failsUntil, holds, type Rule } from './verdict.ts'
+import {
+  type Cause,
+  check,
+  type Finding,
+  type Found,
+  fails,
+  failsUntil,
+  holds,
+  type Rule,
+} from './verdict.ts'
 
 /** What a rule may look at. `id` is as the caller wrote it; `set` is null when unknown here. */
 export interface Subject {
@@ -183,6 +193,27 @@ const BATCH_RULES: readonly RuleRow[] = [
 
 /** In order: the first rule that fails is the refusal. */
 export const RULES: readonly RuleRow[] = [...INSTANCE_RULES, ...SET_RULES, ...BATCH_RULES]
+
+function rowOf(rule: Rule): RuleRow {
+  const row = RULES.find((one) => one.rule === rule)
+  invariant(row, `${rule} is a row of the table`)
+  return row
+}
+
+/** D1, P2 …: the rule's number in docs/spec/deletion.md. */
+export function ruleNumber(rule: Rule): string {
+  return rowOf(rule).number
+}
+
+/** Number and name, as messages, replies and receipts have them: `D11 set-old-enough`. */
+export function ruleName(rule: Rule): string {
+  return `${ruleNumber(rule)} ${rule}`
+}
+
+/** Whether it is about one set, and neither about its instance nor about all sets together. */
+export function isOfSet({ rule }: Finding): boolean {
+  return rowOf(rule).about === 'set'
+}
 
 /**
  * A released instance has no server to be asked, no category, and nobody who could change its policy:

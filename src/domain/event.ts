@@ -1,5 +1,6 @@
 import { DAY_MS } from '../base/clock.ts'
 import type { BackupPolicy } from './instance.ts'
+import { WEEK } from './schedule.ts'
 
 /** Something that a person who is not looking has to hear of, or what ends it. */
 export type EventKind =
@@ -91,8 +92,6 @@ export function summarise(
   }
   return sentences[kind]
 }
-
-const WEEK = ['Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday', 'Sunday']
 
 /**
  * How long after the last success an instance's backup is overdue: the longest gap between two of

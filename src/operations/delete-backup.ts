@@ -8,6 +8,7 @@ import { lockInstance } from '../catalogue/instances.ts'
 import { appendReceipt } from '../catalogue/receipts.ts'
 import { type BatchVerdict, judgeDeletion, judgeInstance } from '../domain/deletion.ts'
 import { deletionDetails } from '../domain/deletion-receipt.ts'
+import { ruleNumber } from '../domain/deletion-rules.ts'
 import { purgeRequest } from '../domain/job.ts'
 import type { Finding } from '../domain/verdict.ts'
 import type { Context } from '../wire/operation.ts'
@@ -15,7 +16,7 @@ import { defineOperation } from '../wire/operation.ts'
 import { splitIds, text } from '../wire/parameters.ts'
 import { knownNumbers, SETS_PER_CALL_MAX, subjectsNamed, tooManySets } from './named-sets.ts'
 import type { OperationParts } from './parts.ts'
-import { DELETION_CODES, type DeletionCode, explain, ruleNumber } from './refusal.ts'
+import { DELETION_CODES, type DeletionCode, explain } from './refusal.ts'
 
 /** Any spelling of it: whoever sends it expects that nothing is deleted. */
 const DRY_RUN = /^dry[-_]?run$/i

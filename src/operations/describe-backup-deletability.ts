@@ -5,11 +5,11 @@ import { type ListedSet, listSets } from '../catalogue/backup-sets.ts'
 import { type InstanceWithPolicy, readInstances } from '../catalogue/instances.ts'
 import { keptSetsOf } from '../catalogue/kept-sets.ts'
 import { judgeSet } from '../domain/deletion.ts'
+import { ruleName } from '../domain/deletion-rules.ts'
 import type { KeptSets } from '../domain/kept-sets.ts'
 import { defineOperation } from '../wire/operation.ts'
 import { splitIds, text } from '../wire/parameters.ts'
 import type { OperationParts } from './parts.ts'
-import { ruleName } from './refusal.ts'
 import {
   NO_SETS,
   PageFields,

@@ -6,7 +6,7 @@ import { forecastDeletion } from '../catalogue/forecast.ts'
 import type { InstanceWithPolicy } from '../catalogue/instances.ts'
 import { keptSetsOf } from '../catalogue/kept-sets.ts'
 import { chooseDeletable, judgeSet } from '../domain/deletion.ts'
-import type { Subject } from '../domain/deletion-rules.ts'
+import { ruleName, type Subject } from '../domain/deletion-rules.ts'
 import type { BackupPolicy } from '../domain/instance.ts'
 import { weakenedProtections } from '../domain/policy.ts'
 import type { Finding } from '../domain/verdict.ts'
@@ -15,7 +15,6 @@ import { lockForPolicy } from './modify-backup-policy.ts'
 import type { OperationParts } from './parts.ts'
 import { changedPolicy, POLICY_ERRORS, POLICY_PARAMETERS } from './policy-parameters.ts'
 import { bytesOf } from './purge-deleted-backup.ts'
-import { ruleName } from './refusal.ts'
 
 type Needs = Pick<OperationParts, 'catalogue' | 'undeleteWindowMs'>
 

@@ -1,4 +1,4 @@
-import { RULES } from '../domain/deletion-rules.ts'
+import { ruleName } from '../domain/deletion-rules.ts'
 import type { Finding, Rule } from '../domain/verdict.ts'
 
 /** The error code of each rule for the actions that judge a deletion: total, or it does not compile. */
@@ -26,16 +26,6 @@ export const DELETION_CODES = {
 export type DeletionCode = (typeof DELETION_CODES)[Rule]
 
 const ID_SHOWN_MAX = 64
-
-/** D1, P2 …: the rule's number in docs/spec/deletion.md. */
-export function ruleNumber(rule: Rule): string {
-  return RULES.find((row) => row.rule === rule)?.number ?? rule
-}
-
-/** Number and name, as messages and replies have them: `D11 set-old-enough`. */
-export function ruleName(rule: Rule): string {
-  return `${ruleNumber(rule)} ${rule}`
-}
 
 /** What follows the vendor's sentence: which rule, of what, and the facts that decided it. */
 export function explain(finding: Finding, setId: string | null): string {

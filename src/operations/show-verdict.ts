@@ -1,8 +1,7 @@
 import { z } from 'zod'
 import { isoMilliseconds } from '../base/clock.ts'
-import { RULES } from '../domain/deletion-rules.ts'
-import type { Finding, Verdict } from '../domain/verdict.ts'
-import { ruleName } from './refusal.ts'
+import { isOfSet, ruleName } from '../domain/deletion-rules.ts'
+import type { Verdict } from '../domain/verdict.ts'
 
 /** How replies show a verdict. */
 export const VerdictFields = {
@@ -30,8 +29,4 @@ export function verdictFields({ findings, refusal, changes }: Verdict): z.input<
     ...(changes?.by === 'time' ? { DeletableTime: isoMilliseconds(changes.at) } : {}),
     ...(changes === null ? {} : { DeletableBy: changes.by }),
   }
-}
-
-function isOfSet({ rule }: Finding): boolean {
-  return RULES.some((row) => row.rule === rule && row.about === 'set')
 }
