@@ -8,16 +8,13 @@ import {
   setsRetainedBefore,
 } from '../catalogue/automatic.ts'
 import type { Transaction } from '../catalogue/database.ts'
-import { deleteSets, windowEnd } from '../catalogue/deletions.ts'
+import { deleteJudged } from '../catalogue/delete-judged.ts'
 import { alarmsOf, endAlarm, raiseAlarm } from '../catalogue/events.ts'
 import type { Forecast } from '../catalogue/forecast.ts'
 import { type InstanceWithPolicy, lockInstance, readInstances } from '../catalogue/instances.ts'
 import { keptSetsOf } from '../catalogue/kept-sets.ts'
-import { appendReceipt } from '../catalogue/receipts.ts'
 import { chooseDeletable, judgeDeletion, judgeSet } from '../domain/deletion.ts'
-import { deletionDetails } from '../domain/deletion-receipt.ts'
 import type { Subject } from '../domain/deletion-rules.ts'
-import { purgeRequest } from '../domain/job.ts'
 import { SYSTEM } from '../domain/receipt.ts'
 import type { WorkerParts } from './job.ts'
 
@@ -69,23 +66,17 @@ async function expireSome(instanceId: InstanceId, needs: Needs, log: Logger): Pr
 async function deleteExpired(
   tx: Transaction,
   instanceId: InstanceId,
-  { queue, receipts, undeleteWindowMs }: Needs,
+  needs: Needs,
   now: Instant,
 ): Promise<{ readonly ids: readonly number[]; readonly forecast: Forecast } | null> {
   const found = await lockInstance(tx, instanceId)
   if (!found) return null
   const going = await chooseExpired(tx, found, now)
-  const ids = going.flatMap(({ set }) => (set ? [set.id] : []))
-  if (ids.length === 0) return null
-  const purgeAfter = windowEnd(now, undeleteWindowMs)
-  const by = { requestId: null, actor: SYSTEM }
-  const record = { cause: 'expiry', ...by, deletedAt: now, purgeAfter } as const
-  const forecast = await deleteSets(tx, instanceId, ids, record)
+  if (going.length === 0) return null
   const { verdicts } = judgeDeletion(going, 'expiry')
-  const details = deletionDetails('expiry', verdicts, forecast, purgeAfter)
-  await appendReceipt(tx, receipts, { kind: 'expire', instanceId, at: now, ...by, details })
-  if (undeleteWindowMs === 0) await queue.enqueue(tx, purgeRequest(instanceId, null), now)
-  return { ids, forecast }
+  const by = { cause: 'expiry', requestId: null, actor: SYSTEM, now } as const
+  const forecast = await deleteJudged(tx, needs, instanceId, verdicts, by)
+  return { ids: going.flatMap(({ set }) => (set ? [set.id] : [])), forecast }
 }
 
 /** The oldest that may go together, at most a batch; held ones are passed over. */

@@ -1,18 +1,15 @@
 import { pause } from '../base/clock.ts'
 import { Fault } from '../base/fault.ts'
-import type { BackupSetId } from '../base/ids.ts'
 import { keptSets } from '../catalogue/backup-sets.ts'
 import type { Transaction } from '../catalogue/database.ts'
-import { deleteSets, windowEnd } from '../catalogue/deletions.ts'
+import { deleteJudged } from '../catalogue/delete-judged.ts'
 import { lockInstance, releaseInstance } from '../catalogue/instances.ts'
 import { cancelBackups, openJobsOf } from '../catalogue/jobs.ts'
-import { keptSetsOf } from '../catalogue/kept-sets.ts'
 import { localServersOf } from '../catalogue/local-servers.ts'
 import { appendReceipt } from '../catalogue/receipts.ts'
 import { judgeDeletion } from '../domain/deletion.ts'
-import { deletionDetails } from '../domain/deletion-receipt.ts'
 import type { ReleasedKeepPolicy } from '../domain/instance.ts'
-import { purgeRequest, type RemoveParameters } from '../domain/job.ts'
+import type { RemoveParameters } from '../domain/job.ts'
 import { type Job, postgresOf, type Run, type WorkerParts } from './job.ts'
 
 const JOBS_WAIT_MS = 500
@@ -58,10 +55,9 @@ async function release(
   tx: Transaction,
   { keep, actor }: RemoveParameters,
   run: Run,
-  { clock, queue, receipts, undeleteWindowMs }: WorkerParts,
+  parts: WorkerParts,
 ): Promise<void> {
-  const now = clock.now()
-  const asked = { instanceId: run.instanceId, at: now }
+  const now = parts.clock.now()
   const by = { requestId: run.requestId, actor }
   const found = await lockInstance(tx, run.instanceId)
   if (!found) throw new Fault('not-found', `instance ${run.instanceId} is gone`)
@@ -69,23 +65,14 @@ async function release(
   const unkept = sets.slice(keptCount(keep, sets.length))
   // What somebody holds outlives the instance, whatever the policy says.
   const going = unkept.filter((set) => set.holds.length === 0)
-  const kept = await keptSetsOf(tx, found, going.length, now)
-  const subjects = going.map((set) => ({ ...found, id: String(set.id), set, kept, now }))
+  const subjects = going.map((set) => ({ ...found, id: String(set.id), set, kept: null, now }))
   const { refusal, verdicts } = judgeDeletion(subjects, 'instance-removal')
   // A restore reads from one of them: it ends, and then this job is tried again.
   if (refusal) throw new Fault('transient', `${refusal.subject?.id}: ${refusal.finding.evidence}`)
   if (going.length > 0) {
-    const ids: readonly BackupSetId[] = going.map((set) => set.id)
-    const cause = 'instance-removal'
-    const purgeAfter = windowEnd(now, undeleteWindowMs)
-    const record = { cause, ...by, deletedAt: now, purgeAfter } as const
-    const forecast = await deleteSets(tx, run.instanceId, ids, record)
-    const details = deletionDetails(cause, verdicts, forecast, purgeAfter)
-    await appendReceipt(tx, receipts, { kind: 'delete', ...asked, ...by, details })
-    if (undeleteWindowMs === 0) {
-      await queue.enqueue(tx, purgeRequest(run.instanceId, run.requestId), now)
-    }
-    run.log.info('sets deleted', { backupIds: ids, ...forecast })
+    const asked = { cause: 'instance-removal', ...by, now } as const
+    const forecast = await deleteJudged(tx, parts, run.instanceId, verdicts, asked)
+    run.log.info('sets deleted', { backupIds: going.map((set) => set.id), ...forecast })
   }
   await releaseInstance(tx, run.instanceId, now)
   const details = {
@@ -94,7 +81,8 @@ async function release(
     keptCount: sets.length - going.length,
     heldCount: unkept.length - going.length,
   }
-  await appendReceipt(tx, receipts, { kind: 'remove-instance', ...asked, ...by, details })
+  const receipt = { kind: 'remove-instance', instanceId: run.instanceId, at: now } as const
+  await appendReceipt(tx, parts.receipts, { ...receipt, ...by, details })
 }
 
 /** Of the sets, newest first. */

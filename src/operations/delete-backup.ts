@@ -1,20 +1,16 @@
 import { z } from 'zod'
 import { invariant } from '../base/fault.ts'
 import { reusePlans, type Transaction } from '../catalogue/database.ts'
-import { deleteSets, windowEnd } from '../catalogue/deletions.ts'
+import { deleteJudged } from '../catalogue/delete-judged.ts'
 import type { Forecast } from '../catalogue/forecast.ts'
-import type { InstanceWithPolicy } from '../catalogue/instances.ts'
 import { lockInstance } from '../catalogue/instances.ts'
-import { appendReceipt } from '../catalogue/receipts.ts'
-import { type BatchVerdict, judgeDeletion, judgeInstance } from '../domain/deletion.ts'
-import { deletionDetails } from '../domain/deletion-receipt.ts'
+import { judgeDeletion, judgeInstance } from '../domain/deletion.ts'
 import { ruleNumber } from '../domain/deletion-rules.ts'
-import { purgeRequest } from '../domain/job.ts'
 import type { Finding } from '../domain/verdict.ts'
 import type { Context } from '../wire/operation.ts'
 import { defineOperation } from '../wire/operation.ts'
 import { splitIds, text } from '../wire/parameters.ts'
-import { knownNumbers, SETS_PER_CALL_MAX, subjectsNamed, tooManySets } from './named-sets.ts'
+import { SETS_PER_CALL_MAX, subjectsNamed, tooManySets } from './named-sets.ts'
 import type { OperationParts } from './parts.ts'
 import { DELETION_CODES, type DeletionCode, explain } from './refusal.ts'
 
@@ -96,7 +92,7 @@ type Outcome = { readonly deleted: Forecast } | { readonly refused: Refused }
 
 /** Judges under the instance's lock; a refusal leaves the transaction without a change. */
 async function deleteOrRefuse(tx: Transaction, needs: Needs, asked: Asked): Promise<Outcome> {
-  const { ids, now } = asked
+  const { ids, requestId, caller, now } = asked
   await reusePlans(tx)
   const found = await lockInstance(tx, asked.instanceId)
   const { instance = null, policy = null } = found ?? {}
@@ -108,29 +104,10 @@ async function deleteOrRefuse(tx: Transaction, needs: Needs, asked: Asked): Prom
     return { refused: { code: 'DeleteBackupSetNumExceed', rule: 'D16', detail } }
   }
   const subjects = await subjectsNamed(tx, found, ids, now)
-  const judged = judgeDeletion(subjects, 'by-hand')
-  const { refusal } = judged
+  const { verdicts, refusal } = judgeDeletion(subjects, 'by-hand')
   if (refusal) return { refused: refusalBy(refusal.finding, refusal.subject?.id ?? null) }
-  return { deleted: await deleteJudged(tx, needs, found, asked, judged) }
-}
-
-async function deleteJudged(
-  tx: Transaction,
-  { queue, receipts, undeleteWindowMs }: Needs,
-  { instance: { id } }: InstanceWithPolicy,
-  { ids, requestId, caller: actor, now }: Asked,
-  { verdicts }: BatchVerdict,
-): Promise<Forecast> {
-  const cause = 'by-hand'
-  const purgeAfter = windowEnd(now, undeleteWindowMs)
-  const record = { cause, requestId, actor, deletedAt: now, purgeAfter } as const
-  const deleted = await deleteSets(tx, id, knownNumbers(ids), record)
-  const details = deletionDetails(cause, verdicts, deleted, purgeAfter)
-  const receipt = { kind: 'delete', instanceId: id, at: now, requestId, actor, details } as const
-  await appendReceipt(tx, receipts, receipt)
-  // With a window the schedule asks for the purge when it is over.
-  if (undeleteWindowMs === 0) await queue.enqueue(tx, purgeRequest(id, requestId), now)
-  return deleted
+  const by = { cause: 'by-hand', requestId, actor: caller, now } as const
+  return { deleted: await deleteJudged(tx, needs, found.instance.id, verdicts, by) }
 }
 
 function refusalBy(finding: Finding, setId: string | null): Refused {
