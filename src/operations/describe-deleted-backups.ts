@@ -5,10 +5,16 @@ import { type DeletedSet, listDeletedSets } from '../catalogue/deletions.ts'
 import { type Forecast, forecastDeletion } from '../catalogue/forecast.ts'
 import { readInstances } from '../catalogue/instances.ts'
 import { defineOperation } from '../wire/operation.ts'
-import { splitIds, text, wholeNumber } from '../wire/parameters.ts'
+import { splitIds, text } from '../wire/parameters.ts'
 import type { OperationParts } from './parts.ts'
 import { bytesOf } from './purge-deleted-backup.ts'
-import { PageFields, pageFields, pageOf } from './set-list-parameters.ts'
+import {
+  PAGE_ERRORS,
+  PageFields,
+  pageFields,
+  pageOf,
+  pageParameters,
+} from './set-list-parameters.ts'
 
 const DeletedBackup = z.object({
   BackupId: z.string(),
@@ -39,24 +45,14 @@ export const DescribeDeletedBackups = defineOperation(
     parameters: z.object({
       DBInstanceId: text('The instance; also one that was released.', '实例 ID。'),
       BackupId: text('Only this set.', '备份集 ID。').optional(),
-      PageNumber: wholeNumber('The page, from 1.', '页码。', {
-        min: 1,
-        max: 2 ** 31 - 1,
-        error: 'InvalidPageNumbers.Malformed',
-      }).optional(),
-      PageSize: wholeNumber('Sets on a page, 30–100.', '每页记录数。', {
-        min: 30,
-        max: 100,
-        error: 'InvalidMaxRecordsPerPage.Malformed',
-      }).optional(),
+      ...pageParameters(30, 100),
     }),
     response: z.object({
       Items: z.object({ DeletedBackup: z.array(DeletedBackup) }),
       ...PageFields,
     }),
     errors: {
-      'InvalidPageNumbers.Malformed': {},
-      'InvalidMaxRecordsPerPage.Malformed': {},
+      ...PAGE_ERRORS,
       'InvalidDBInstanceName.NotFound': {},
     },
   },

@@ -9,8 +9,15 @@ import {
 import type { EventDetails } from '../domain/event.ts'
 import { type Actor, type ReceiptKind, readBody, SYSTEM } from '../domain/receipt.ts'
 import { defineOperation } from '../wire/operation.ts'
-import { moment, text, wholeNumber } from '../wire/parameters.ts'
+import { text } from '../wire/parameters.ts'
 import type { OperationParts } from './parts.ts'
+import {
+  PAGE_ERRORS,
+  pageOf,
+  pageParameters,
+  TIME_ERRORS,
+  TIME_PARAMETERS,
+} from './set-list-parameters.ts'
 
 /** The API action that a receipt is told as. What has none of its own is told as its beginning. */
 const ACTIONS: Readonly<Record<ReceiptKind, string>> = {
@@ -51,22 +58,8 @@ export const DescribeEvents = defineOperation(
     parameters: z.object({
       RegionId: text('The region.', '地域 ID。'),
       DBInstanceId: text('Ours: of this instance only.', '实例 ID（本服务扩展）。').optional(),
-      StartTime: moment('From this time on.', '查询开始时间。', {
-        error: 'InvalidStartTime.Format',
-      }).optional(),
-      EndTime: moment('Until this time.', '查询结束时间。', {
-        error: 'InvalidEndTime.Format',
-      }).optional(),
-      PageNumber: wholeNumber('The page, from 1.', '页码。', {
-        min: 1,
-        max: 2 ** 31 - 1,
-        error: 'InvalidPageNumbers.Malformed',
-      }).optional(),
-      PageSize: wholeNumber('Events on a page.', '每页记录数。', {
-        min: 1,
-        max: 100,
-        error: 'InvalidMaxRecordsPerPage.Malformed',
-      }).optional(),
+      ...TIME_PARAMETERS,
+      ...pageParameters(1, 100),
     }),
     response: z.object({
       EventItems: z.object({ EventItems: z.array(EventItem) }),
@@ -76,11 +69,9 @@ export const DescribeEvents = defineOperation(
     }),
     errors: {
       'InvalidRegion.NotFound': {},
-      'InvalidStartTime.Format': {},
-      'InvalidEndTime.Format': {},
       InvalidParameterCombination: {},
-      'InvalidPageNumbers.Malformed': {},
-      'InvalidMaxRecordsPerPage.Malformed': {},
+      ...TIME_ERRORS,
+      ...PAGE_ERRORS,
     },
   },
   async (
@@ -90,14 +81,14 @@ export const DescribeEvents = defineOperation(
     if (parameters.RegionId !== region) throw refuse('InvalidRegion.NotFound')
     const { StartTime: from = null, EndTime: to = null, DBInstanceId = null } = parameters
     if (from !== null && to !== null && to <= from) throw refuse('InvalidParameterCombination')
-    const { PageNumber = 1, PageSize = 30 } = parameters
+    const { PageNumber = 1 } = parameters
+    const page = pageOf(parameters)
     const filter: EventFilter = { instanceId: DBInstanceId, from, to }
-    const page = { offset: (PageNumber - 1) * PageSize, limit: PageSize }
     const { events, total } = await catalogue.transaction((tx) => describeEvents(tx, filter, page))
     return {
       EventItems: { EventItems: events.map((event) => show(event, region)) },
       PageNumber,
-      PageSize,
+      PageSize: page.limit,
       TotalRecordCount: total,
     }
   },

@@ -2,35 +2,51 @@ import { z } from 'zod'
 import type { Page, SetPage } from '../catalogue/backup-sets.ts'
 import { moment, wholeNumber } from '../wire/parameters.ts'
 
-/** Parameters that lists of sets have in common; `sizeMax` is the largest page of the operation. */
-export function setListParameters(sizeMax: number) {
+/** From when to when a list is wanted. */
+export const TIME_PARAMETERS = {
+  StartTime: moment('From this time on.', '查询开始时间。', {
+    error: 'InvalidStartTime.Format',
+  }).optional(),
+  EndTime: moment('Until this time.', '查询结束时间。', {
+    error: 'InvalidEndTime.Format',
+  }).optional(),
+}
+
+export const TIME_ERRORS = {
+  'InvalidStartTime.Format': {},
+  'InvalidEndTime.Format': {},
+} as const
+
+/** Which page of a list, and how many entries on it. */
+export function pageParameters(min: number, max: number) {
   return {
-    StartTime: moment('From this time on.', '查询开始时间。', {
-      error: 'InvalidStartTime.Format',
-    }).optional(),
-    EndTime: moment('Until this time.', '查询结束时间。', {
-      error: 'InvalidEndTime.Format',
-    }).optional(),
     PageNumber: wholeNumber('The page, from 1.', '页码。', {
       min: 1,
       max: 2 ** 31 - 1,
       error: 'InvalidPageNumbers.Malformed',
     }).optional(),
-    PageSize: wholeNumber('Sets on a page.', '每页记录数。', {
-      min: 30,
-      max: sizeMax,
+    PageSize: wholeNumber('Entries on a page.', '每页记录数。', {
+      min,
+      max,
       error: 'InvalidMaxRecordsPerPage.Malformed',
     }).optional(),
   }
 }
 
-/** The codes of those parameters, for the operation's `errors`. */
-export const SET_LIST_ERRORS = {
+export const PAGE_ERRORS = {
   'InvalidPageNumbers.Malformed': {},
   'InvalidMaxRecordsPerPage.Malformed': {},
-  'InvalidStartTime.Format': {},
-  'InvalidEndTime.Format': {},
 } as const
+
+const PAGE_SETS_MIN = 30
+
+/** Parameters that lists of sets have in common; `sizeMax` is the largest page of the operation. */
+export function setListParameters(sizeMax: number) {
+  return { ...TIME_PARAMETERS, ...pageParameters(PAGE_SETS_MIN, sizeMax) }
+}
+
+/** The codes of those parameters, for the operation's `errors`. */
+export const SET_LIST_ERRORS = { ...PAGE_ERRORS, ...TIME_ERRORS } as const
 
 interface AskedPage {
   readonly PageNumber?: number | undefined
