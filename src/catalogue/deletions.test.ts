@@ -7,7 +7,7 @@ import { openTestCatalogue, type TestCatalogue } from '../testing/catalogue-serv
 import { makeTestInstance, makeTestSet } from '../testing/catalogue-sets.ts'
 import { factsOfSets, keptSets } from './backup-sets.ts'
 import type { Catalogue } from './database.ts'
-import { deletedSetsOf, deleteSets, endWindows, purgeNext, undeleteSets } from './deletions.ts'
+import { deleteSets, endWindows, listDeletedSets, purgeNext, undeleteSets } from './deletions.ts'
 import { insertHold } from './holds.ts'
 import { lockInstance, updatePolicy } from './instances.ts'
 import { keptSetsOf } from './kept-sets.ts'
@@ -64,8 +64,10 @@ async function kept(instance: InstanceId): Promise<readonly BackupSetId[]> {
 
 /** Of these sets, those that can still be brought back at that time. */
 async function inWindow(instance: InstanceId, sets: readonly BackupSetId[], now: Instant) {
-  const found = await catalogue.transaction((tx) => deletedSetsOf(tx, instance, sets, now))
-  return [...found.keys()]
+  const page = { offset: 0, limit: 100 }
+  const found = await catalogue.transaction((tx) => listDeletedSets(tx, instance, null, now, page))
+  const ids = found.sets.map((set) => set.id)
+  return sets.filter((id) => ids.includes(id))
 }
 
 const decide = (instance: InstanceId, now: Instant) =>

@@ -105,20 +105,6 @@ export async function listDeletedSets(
   return { sets: rows, total: counted.rows[0]?.total ?? 0 }
 }
 
-/** Of the named sets of this instance, those in their undelete window. */
-export async function deletedSetsOf(
-  tx: Transaction,
-  instanceId: InstanceId,
-  setIds: readonly BackupSetId[],
-  now: Instant,
-): Promise<ReadonlyMap<BackupSetId, DeletedSet>> {
-  const { rows } = await sql<DeletedSet>`
-    select ${DELETED} from backup_set s join deletion d using (deletion)
-    where s.instance_id = ${instanceId} and s.set_id = any(${setIds}::bigint[])
-      and s.${DELETED_BY_ID} and s.purge_after > ${now}`.execute(sqlOf(tx))
-  return new Map(rows.map((set) => [set.id, set]))
-}
-
 /**
  * For statements that name sets by ID. Spelt so that no index of deleted sets fits: of those there can
  * be many, and the planner would take reading all of them for cheaper than looking some up.

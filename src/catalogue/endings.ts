@@ -29,7 +29,7 @@ export async function purgeSets(
   now: Instant,
 ): Promise<DecidedPurge> {
   await onlyLookUp(tx)
-  const runs = await runsOf(tx, series, numbers, 'kept or deleted')
+  const runs = await runsOf(tx, series, numbers)
   const ending = planEnding(await loadView(tx, series, runs, 'everything'), numbers)
   await markDead(tx, series, ending)
   await removeRows(tx, series, [...ending.reopened])

@@ -127,7 +127,7 @@ async function membersNamed(
   series: SeriesId,
   setIds: readonly BackupSetId[],
 ): Promise<readonly Member[]> {
-  const { columns, joins } = neighboursSql(series, 's.number', 'kept')
+  const { columns, joins } = neighboursSql(sql`${series}`, sql`s.number`, 'kept')
   const { rows } = await sql<Member>`${plannedOnce}
     select ${MEMBER}, false as over, ${columns} from backup_set s ${joins}
     where s.series = ${series} and s.state in ('kept', 'deleted')

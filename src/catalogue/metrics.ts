@@ -167,11 +167,8 @@ export interface BackupAge {
 export async function backupAges(tx: Transaction): Promise<readonly BackupAge[]> {
   const { rows } = await sql<BackupAge>`
     select i.instance_id as "instanceId", i.created_at as "createdAt",
-      last.at as "finishedAt", i.preferred_period as "preferredPeriod"
+      s.last_success_at as "finishedAt", i.preferred_period as "preferredPeriod"
     from instance i left join series s using (instance_id)
-      left join lateral (
-        select l.finished_at as at from backup_set l where l.series = s.series and ${MADE}
-        order by l.number desc limit 1) last on true
     where i.status in ('Running', 'Stopped') order by i.instance_id`.execute(sqlOf(tx))
   return rows
 }

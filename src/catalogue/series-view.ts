@@ -23,37 +23,35 @@ export interface Neighbours {
 }
 
 /**
- * Columns `previous` and `next` of the set `number` (an SQL name), as joins: two index lookups for each
+ * Columns `previous` and `next` of the set `number` of `series`, as joins: two index lookups for each
  * number, however long the series is.
  */
 export function neighboursSql(
-  series: SeriesId,
-  number: string,
+  series: RawBuilder<unknown>,
+  number: RawBuilder<unknown>,
   states: 'kept' | 'kept or deleted',
 ): { readonly columns: RawBuilder<unknown>; readonly joins: RawBuilder<unknown> } {
   // Spelt as in the partial indexes, or they are not used.
   const counts = sql.raw(states === 'kept' ? `state = 'kept'` : `state in ('kept', 'deleted')`)
-  const of = sql.raw(number)
   return {
     columns: sql`coalesce(previous_set.number, 0) as previous, next_set.number as next`,
     joins: sql`
       left join lateral (select number from backup_set
-        where series = ${series} and number < ${of} and ${counts}
+        where series = ${series} and number < ${number} and ${counts}
         order by number desc limit 1) previous_set on true
       left join lateral (select number from backup_set
-        where series = ${series} and number > ${of} and ${counts}
+        where series = ${series} and number > ${number} and ${counts}
         order by number limit 1) next_set on true`,
   }
 }
 
-/** The runs that `numbers` form among the sets in `states`. */
+/** The runs that `numbers` form among the sets that are kept or deleted. */
 export async function runsOf(
   tx: Transaction,
   series: SeriesId,
   numbers: readonly SetNumber[],
-  states: 'kept' | 'kept or deleted',
 ): Promise<readonly Run[]> {
-  const { columns, joins } = neighboursSql(series, 'u.number', states)
+  const { columns, joins } = neighboursSql(sql`${series}`, sql`u.number`, 'kept or deleted')
   const { rows } = await sql<Neighbours>`
     select u.number, ${columns} from unnest(${numbers}::int[]) as u(number) ${joins}
     order by u.number`.execute(sqlOf(tx))

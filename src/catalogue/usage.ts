@@ -4,6 +4,7 @@ import type { InstanceId } from '../base/ids.ts'
 import { PACK_FIXED_BYTES } from '../series/series.ts'
 import type { Transaction } from './database.ts'
 import { sqlOf } from './database.ts'
+import { neighboursSql } from './series-view.ts'
 
 /**
  * Where stored bytes are, in bytes of objects. `storedBytes` is the sum of `keptBytes`,
@@ -91,20 +92,16 @@ function addUsage(sum: Usage, more: Usage): Usage {
   }
 }
 
+const AROUND = neighboursSql(sql`d.series`, sql`d.number`, 'kept')
+
 /**
  * Gaps between kept sets in which sets are deleted, and what dies in them with the deleted sets: rows
  * that only these stab, and where no kept set follows, packs as a whole. Gaps share no pack.
  */
 const DYING = sql`
   gap as (
-    select distinct d.series, coalesce(p.number, 0) as previous, n.number as next
-    from of join backup_set d on d.series = of.series and d.state = 'deleted'
-      left join lateral (select number from backup_set
-        where series = d.series and number < d.number and state = 'kept'
-        order by number desc limit 1) p on true
-      left join lateral (select number from backup_set
-        where series = d.series and number > d.number and state = 'kept'
-        order by number limit 1) n on true),
+    select distinct d.series, ${AROUND.columns}
+    from of join backup_set d on d.series = of.series and d.state = 'deleted' ${AROUND.joins}),
   dying as (
     select g.series, t.pack, sum(t.bytes) as bytes
     from gap g join retirement t on t.series = g.series and t.retired > g.previous
