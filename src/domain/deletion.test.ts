@@ -1,46 +1,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { DAY_MS, type Instant } from '../base/clock.ts'
-import type { BackupSetId, InstanceId } from '../base/ids.ts'
+import type { BackupSetId } from '../base/ids.ts'
+import { INSTANCE, NOW, POLICY } from '../testing/deletion-facts.ts'
 import { judgeDeletion, judgeInstance, judgeSet } from './deletion.ts'
 import type { Subject } from './deletion-rules.ts'
 import type { BackupPolicy, BackupSetFacts, Instance } from './instance.ts'
 import type { KeptSets } from './kept-sets.ts'
 
-const NOW = 1_800_000_000_000 as Instant
-
-const INSTANCE: Instance = {
-  id: 'pgm-test' as InstanceId,
-  engine: 'PostgreSQL',
-  engineVersion: '18',
-  category: 'HighAvailability',
-  type: 'Primary',
-  status: 'Running',
-  lockMode: 'Unlock',
-  description: '',
-  origin: 'local',
-  masterId: null,
-  systemIdentifier: null,
-  timeline: null,
-  deletionProtection: false,
-  createdAt: NOW,
-  releasedAt: null,
-}
-
-const LOGS_OFF: BackupPolicy = {
-  dataRetentionDays: 30,
-  log: { enabled: false, retentionDays: 7 },
-  preferredTime: '02:00Z-03:00Z',
-  preferredPeriod: ['Monday', 'Friday'],
-  releasedKeepPolicy: null,
-  maxRateKib: null,
-  restoreWindowProtection: false,
-  minimumBackupSets: null,
-  allowManualDelete: false,
-}
-
 function logsOn(retentionDays: number, dataRetentionDays = 30): BackupPolicy {
-  return { ...LOGS_OFF, dataRetentionDays, log: { enabled: true, retentionDays } }
+  return { ...POLICY, dataRetentionDays, log: { enabled: true, retentionDays } }
 }
 
 /** Ten sets, of which the one that is judged is neither the first nor the last. */
@@ -67,11 +36,11 @@ function setOfAge(ageMs: number, more: Partial<BackupSetFacts> = {}): BackupSetF
 
 function subject(more: Partial<Subject>): Subject {
   const set = setOfAge(30 * DAY_MS)
-  return { instance: INSTANCE, policy: LOGS_OFF, id: '7', set, kept: KEPT, now: NOW, ...more }
+  return { instance: INSTANCE, policy: POLICY, id: '7', set, kept: KEPT, now: NOW, ...more }
 }
 
 const BOUNDARIES = [
-  ['log backup off', LOGS_OFF, 7],
+  ['log backup off', POLICY, 7],
   ['log retention 10 d of 30 d', logsOn(10), 10],
   ['log retention 29 d of 30 d', logsOn(29), 29],
 ] as const
@@ -121,7 +90,7 @@ const INSTANCE_REFUSALS = [
 for (const [number, instance, rule] of INSTANCE_REFUSALS) {
   test(`${number}: ${rule} refuses before any set is looked at`, () => {
     assert.equal(judgeSet(subject({ instance, set: null }), 'by-hand').refusal?.rule, rule)
-    assert.equal(judgeInstance(instance, LOGS_OFF, NOW, 'by-hand').refusal?.rule, rule)
+    assert.equal(judgeInstance(instance, POLICY, NOW, 'by-hand').refusal?.rule, rule)
   })
 }
 
@@ -134,9 +103,9 @@ test('V1: instance rules come in their order when several fail', () => {
     engine: 'x',
     category: 'Basic',
   }
-  assert.equal(judgeInstance(instance, LOGS_OFF, NOW, 'by-hand').refusal?.rule, 'instance-writable')
+  assert.equal(judgeInstance(instance, POLICY, NOW, 'by-hand').refusal?.rule, 'instance-writable')
   const writable: Instance = { ...instance, type: 'Primary' }
-  assert.equal(judgeInstance(writable, LOGS_OFF, NOW, 'by-hand').refusal?.rule, 'instance-unlocked')
+  assert.equal(judgeInstance(writable, POLICY, NOW, 'by-hand').refusal?.rule, 'instance-unlocked')
 })
 
 const SET_REFUSALS = [
@@ -179,7 +148,7 @@ test('R1: a released instance needs neither to run nor a standby; its sets keep 
     const set = setOfAge(ageMs)
     const subject = {
       instance: released,
-      policy: LOGS_OFF,
+      policy: POLICY,
       id: String(set.id),
       set,
       kept: KEPT,

@@ -10,7 +10,8 @@ export const NOW = 1_800_000_000_000 as Instant
 /** The set that is judged; the kept sets beside it are 1–9, and 9 is the newest. */
 export const JUDGED = 5 as BackupSetId
 
-const INSTANCE: Instance = {
+/** Running, a primary with a standby; nothing about it refuses anything. */
+export const INSTANCE: Instance = {
   id: 'pgm-test' as InstanceId,
   engine: 'PostgreSQL',
   engineVersion: '18',
@@ -28,7 +29,8 @@ const INSTANCE: Instance = {
   releasedAt: null,
 }
 
-const POLICY: BackupPolicy = {
+/** Log backup and every protection off. */
+export const POLICY: BackupPolicy = {
   dataRetentionDays: 30,
   log: { enabled: false, retentionDays: 7 },
   preferredTime: '02:00Z-03:00Z',

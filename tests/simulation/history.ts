@@ -21,11 +21,11 @@ import { purgeSets } from '../../src/jobs/purge-sets.ts'
 import { removeInstanceJob } from '../../src/jobs/remove-instance.ts'
 import { verifyRepository } from '../../src/jobs/verify-repository.ts'
 import type { Repository } from '../../src/repository/repository.ts'
+import { makeTestInstance } from '../../src/testing/catalogue-sets.ts'
 import { ManualClock } from '../../src/testing/manual-clock.ts'
 import { testChain } from '../../src/testing/receipt-parts.ts'
 import { checkSetFigures, checkUsage } from './history-figures.ts'
 import { entriesOf, readFiles, usedBy } from './history-files.ts'
-import { createInstance } from './history-instance.ts'
 import { idsOf, type Made, markAndSweep, nextPurge } from './history-model.ts'
 import type { HistoryParts } from './history-parts.ts'
 import { Killed, sizesOf } from './history-storage.ts'
@@ -61,7 +61,7 @@ export class History {
   }
 
   static async start(parts: HistoryParts): Promise<History> {
-    const id = await createInstance(parts.catalogue, START)
+    const id = await makeTestInstance(parts.catalogue, START)
     return new History(parts, id)
   }
 
