@@ -3,6 +3,7 @@ import { Secret } from '../src/base/secret.ts'
 import { findAccessKey, putOnlyAccessKey, takeNonce } from '../src/catalogue/access.ts'
 import { DeleteBackup } from '../src/operations/delete-backup.ts'
 import { UndeleteBackup } from '../src/operations/undelete-backup.ts'
+import { BARE_SERVER } from '../src/testing/bare-server.ts'
 import { callApi } from '../src/wire/client.ts'
 import { startServer } from '../src/wire/server.ts'
 import type { FilledCatalogue } from './filled-catalogue.ts'
@@ -28,6 +29,7 @@ export async function openSignedCalls(
     putOnlyAccessKey(tx, { accessKeyId: KEY.id, secretSealed, userName: 'root' }),
   )
   const server = await startServer({
+    ...BARE_SERVER,
     operations: [DeleteBackup, UndeleteBackup],
     needs: filled.needs(undeleteWindowMs),
     keys: {
@@ -42,18 +44,9 @@ export async function openSignedCalls(
         catalogue.transaction((tx) => takeNonce(tx, id, nonce, expiresAt)),
     },
     clock: { now: () => now },
-    beforeRequest: async () => {},
     probes: [],
     information: () => ({}),
     log: SILENT,
-    answered: () => {},
-    listen: { host: '127.0.0.1', port: 0 },
-    tls: null,
-    trustedProxies: [],
-    exposed: false,
-    metrics: null,
-    metricsToken: null,
-    metricsListen: null,
   })
   return {
     async call(action, instanceId, setIds) {

@@ -8,6 +8,7 @@ import type { Probe } from '../wire/health.ts'
 import { defineOperation, type Operation } from '../wire/operation.ts'
 import { splitIds, text, wholeNumber } from '../wire/parameters.ts'
 import { type Server, startServer } from '../wire/server.ts'
+import { BARE_SERVER } from './bare-server.ts'
 import { ManualClock } from './manual-clock.ts'
 
 /** The key that `startWireService` knows. */
@@ -54,23 +55,16 @@ export async function startWireService(
     held: { count: 0 },
   }
   const server = await startServer({
+    ...BARE_SERVER,
     operations: OPERATIONS,
     needs,
     keys: KEYS,
     nonces: memoryNonces(),
     clock: new ManualClock(instant(0)),
-    beforeRequest: async () => {},
     probes,
     information: () => ({ Service: 'test' }),
     log: recordingLog(lines),
-    answered: () => {},
-    listen: { host: '127.0.0.1', port },
-    tls: null,
-    trustedProxies: [],
-    exposed: false,
-    metrics: null,
-    metricsToken: null,
-    metricsListen: null,
+    listen: { ...BARE_SERVER.listen, port },
     ...changes,
   })
   return {
