@@ -102,10 +102,11 @@ export async function openWorkbench(
         catalogue,
         receipts,
         receiptHeadsFile: headsFile ?? headsIn(config.dataDirectory),
-      }
+        headsFrom: headsFile === null ? 'own' : 'given',
+      } as const
       const one = instanceId as InstanceId | null
       const found = await verifyReceipts(needs, one, cancel)
-      await tellReceiptFindings(catalogue, found, one)
+      await tellReceiptFindings(needs, found, one)
       return found
     },
     advanceClock: (byMs) => catalogue.transaction((tx) => advanceClock(tx, byMs)),

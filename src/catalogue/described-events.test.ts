@@ -6,7 +6,7 @@ import type { InstanceId } from '../base/ids.ts'
 import { openTestCatalogue, type TestCatalogue } from '../testing/catalogue-server.ts'
 import { deletionOf, TEST_MOMENT, tamper, testChain } from '../testing/receipt-parts.ts'
 import { sqlOf, type Transaction } from './database.ts'
-import { describeEvents, type EventFilter } from './described-events.ts'
+import { COUNTED_MAX, describeEvents, type EventFilter } from './described-events.ts'
 import { recordEvent } from './events.ts'
 import { appendReceipt } from './receipts.ts'
 
@@ -122,4 +122,20 @@ test('reads a page and not the history: the newest of 20,000 receipts, one insta
       assert.ok(read <= 100, `${read} rows are read`)
     })
   }
+})
+
+test('counts a flood of events no further than to a bound, and receipts all the same', async () => {
+  const before = (await describe()).total
+  await tamper(
+    opened.catalogue,
+    `insert into event (kind, severity, channel, instance_id, service_time, details)
+    select 'call-refused', 'info', 'record', 'pgm-flood', ${hour(-60)}, '{}'
+    from generate_series(1, ${COUNTED_MAX + 1000})`,
+  )
+  const flood = await describe({ instanceId: 'pgm-flood' })
+  assert.deepEqual([flood.events.length, flood.total], [30, COUNTED_MAX])
+  const { total } = await describe()
+  assert.equal(total, before - 3 + COUNTED_MAX)
+  const ranged = await describe({ from: hour(-61), to: hour(-59) })
+  assert.equal(ranged.total, COUNTED_MAX)
 })

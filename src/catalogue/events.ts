@@ -66,6 +66,18 @@ export async function raiseAlarm(
   return rows.length > 0
 }
 
+/** The same of what is seen again and again: the alarm says when it was seen last. */
+export async function raiseAgain(
+  tx: Transaction,
+  subject: string,
+  event: NewEvent,
+): Promise<boolean> {
+  if (await raiseAlarm(tx, subject, event)) return true
+  await sql`update alarm set raised_at = now()
+    where kind = ${event.kind} and subject = ${subject}`.execute(sqlOf(tx))
+  return false
+}
+
 /** Records `ended` if an alarm of that kind was raised about the subject. True when it was. */
 export async function endAlarm(
   tx: Transaction,
@@ -86,9 +98,16 @@ export async function alarmsOf(tx: Transaction, kind: EventKind): Promise<readon
   return rows.map((row) => row.subject)
 }
 
-/** Records `ended` if any alarm of that kind was raised, and forgets them all. */
-export async function endAlarms(tx: Transaction, kind: EventKind, ended: NewEvent): Promise<void> {
-  const { rows } = await sql`delete from alarm where kind = ${kind} returning 1`.execute(sqlOf(tx))
+/** Records `ended` once if an alarm of that kind was raised about any of the subjects. */
+export async function endAlarms(
+  tx: Transaction,
+  kind: EventKind,
+  subjects: readonly string[],
+  ended: NewEvent,
+): Promise<void> {
+  const { rows } = await sql`
+    delete from alarm where kind = ${kind} and subject = any(${subjects}::text[])
+    returning 1`.execute(sqlOf(tx))
   if (rows.length > 0) await recordEvent(tx, ended)
 }
 
@@ -159,13 +178,16 @@ export async function passOverOld(tx: Transaction): Promise<void> {
       and happened_at < now() - ${TOLD_WITHIN_HOURS} * interval '1 hour'`.execute(sqlOf(tx))
 }
 
-/** Old events go; so do alarms that nothing would ever end: about damage, and gone instances. */
+/**
+ * Old events go; so do alarms that nothing would ever end: about damage, gone instances, and receipts
+ * of which no data folder has said anything for as long.
+ */
 export async function forgetEvents(tx: Transaction): Promise<void> {
   const db = sqlOf(tx)
   await sql`delete from event where happened_at < now() - ${KEPT_DAYS} * interval '1 day'`.execute(
     db,
   )
-  await sql`delete from alarm where kind = 'damage-found'
+  await sql`delete from alarm where kind in ('damage-found', 'receipts-broken')
     and raised_at < now() - ${KEPT_DAYS} * interval '1 day'`.execute(db)
   await sql`delete from alarm a where kind in ('backup-overdue', 'standby-lost')
     and not exists (select 1 from instance i

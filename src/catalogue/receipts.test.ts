@@ -170,3 +170,22 @@ test('goes on in a catalogue that was copied to another server', async () => {
   const { heads } = await copied.transaction((tx) => changedHeads(tx, NOTHING_SEEN))
   assert.equal(heads.find(({ instanceId }) => instanceId === 'pgm-copied')?.number, 3)
 })
+
+test('reads heads of transactions that this server has not come to yet only the first time', async () => {
+  await using other = await openTestCatalogue('ahead')
+  const { catalogue } = other
+  await appendReceipts(catalogue, chain, 'pgm-ahead', 1)
+  await catalogue.transaction((tx) =>
+    sql`update receipt_head set changed = '4000000000000'::xid8`.execute(sqlOf(tx)),
+  )
+  const look = (seen: string) => catalogue.transaction((tx) => changedHeads(tx, seen))
+  const first = await look(NOTHING_SEEN)
+  assert.equal(first.heads.length, 1)
+  const second = await look(first.seen)
+  assert.deepEqual(second.heads, [])
+  await appendReceipts(catalogue, chain, 'pgm-ahead', 1)
+  assert.deepEqual(
+    (await look(second.seen)).heads.map(({ number }) => number),
+    [2],
+  )
+})

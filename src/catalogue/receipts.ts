@@ -119,13 +119,19 @@ export const NOTHING_SEEN = '0'
 
 /**
  * Heads that were committed since the look that gave `seen`, some of them once more. Transactions
- * end in another order than they begin, so what counts is the oldest one that still ran then.
+ * end in another order than they begin, so what counts is the oldest one that still ran then. A head
+ * that was copied from another server names a transaction of that one, which may be far ahead of this
+ * one's: it is read the first time only, not at every look.
  */
 export async function changedHeads(tx: Transaction, seen: string): Promise<ChangedHeads> {
+  const until =
+    seen === NOTHING_SEEN ? sql`` : sql`and changed < pg_snapshot_xmax(pg_current_snapshot())`
   const { rows } = await sql<ChangedHead>`
     select instance_id as "instanceId", n as number, hash,
       pg_snapshot_xmin(pg_current_snapshot())::text as seen
-    from receipt_head where changed >= ${seen}::xid8 order by instance_id`.execute(sqlOf(tx))
+    from receipt_head where changed >= ${seen}::xid8 ${until} order by instance_id`.execute(
+    sqlOf(tx),
+  )
   return { heads: rows, seen: rows[0]?.seen ?? seen }
 }
 

@@ -5,7 +5,12 @@ import { SYSTEM } from '../domain/receipt.ts'
 import { openTestCatalogue, type TestCatalogue } from '../testing/catalogue-server.ts'
 import { sqlOf } from './database.ts'
 import { listEvents, newestPing, nextToNotify } from './events.ts'
-import { REFUSALS_MAX, REFUSALS_PER_INSTANCE_MAX, recordRefusal } from './refusals.ts'
+import {
+  REFUSALS_MAX,
+  REFUSALS_PER_DAY_MAX,
+  REFUSALS_PER_INSTANCE_MAX,
+  recordRefusal,
+} from './refusals.ts'
 
 let opened: TestCatalogue
 before(async () => {
@@ -63,6 +68,18 @@ test('records so many of an instance within a minute, also of calls at the same 
 test('records so many of all instances within a minute, however many are named', async () => {
   for (let call = 0; call < REFUSALS_MAX; call += 1) assert.equal(await refuse(`pgm-${call}`), true)
   assert.equal(await refuse('pgm-one-more'), false)
+})
+
+test('records so many within a day, however slowly they come', async () => {
+  await run(`insert into event (kind, severity, channel, instance_id, service_time, details, happened_at)
+    select 'call-refused', 'info', 'record', 'pgm-' || n, 0, '{}', now() - interval '1 hour'
+    from generate_series(1, ${REFUSALS_PER_DAY_MAX - 1}) n`)
+  assert.equal(await refuse('pgm-last'), true)
+  assert.equal(await refuse('pgm-one-more'), false)
+  await run(
+    `update event set happened_at = now() - interval '25 hours' where instance_id = 'pgm-1'`,
+  )
+  assert.equal(await refuse('pgm-one-more'), true)
 })
 
 test('records what a stranger names, cut to what the catalogue takes', async () => {

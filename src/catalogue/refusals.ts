@@ -8,6 +8,8 @@ import { recordEvent } from './events.ts'
 /** Refused calls that are recorded within a minute of real time; more are only in the log. */
 export const REFUSALS_PER_INSTANCE_MAX = 10
 export const REFUSALS_MAX = 100
+/** And within a day, so that 30 days of a flood do not fill the catalogue. */
+export const REFUSALS_PER_DAY_MAX = 10_000
 
 /** What someone names that is not ours need not be kept whole. */
 const NAME_CHARACTERS_MAX = 64
@@ -27,7 +29,7 @@ export interface Refusal {
 
 /**
  * Records that a call was refused, as an event that nobody is notified of. False when as many as may
- * be were recorded within the last minute. In a transaction of its own, since nothing was changed.
+ * be were recorded within the last minute or day. In a transaction of its own, since nothing was changed.
  */
 export async function recordRefusal(tx: Transaction, refusal: Refusal): Promise<boolean> {
   const instanceId = nameOf(refusal.instanceId)
@@ -52,7 +54,13 @@ async function isRoom(tx: Transaction, instanceId: InstanceId): Promise<boolean>
     from event where kind = 'call-refused'
       and happened_at > clock_timestamp() - interval '1 minute'`.execute(sqlOf(tx))
   const { all = 0, mine = 0 } = rows[0] ?? {}
-  return all < REFUSALS_MAX && mine < REFUSALS_PER_INSTANCE_MAX
+  if (all >= REFUSALS_MAX || mine >= REFUSALS_PER_INSTANCE_MAX) return false
+  // No further into the index than to the one that would be too many.
+  const day = await sql`
+    select 1 from event where kind = 'call-refused'
+      and happened_at > clock_timestamp() - interval '1 day'
+    order by happened_at offset ${REFUSALS_PER_DAY_MAX - 1} limit 1`.execute(sqlOf(tx))
+  return day.rows.length === 0
 }
 
 /** The catalogue takes neither NUL nor half of a character. */

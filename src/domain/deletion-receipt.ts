@@ -21,6 +21,9 @@ interface Predicted {
  */
 const VERDICTS_MAX = 100
 
+/** A receipt's body is short (`bodyOf`), and a removal must not fail for the length of its list. */
+const LISTED_MAX = 10_000
+
 /** What a receipt of a deletion says: which sets, why they could go, and what that will give back. */
 export function deletionDetails(
   cause: Cause,
@@ -32,7 +35,7 @@ export function deletionDetails(
   const isWindow = purgeAfter > 0
   return {
     cause,
-    backupIds: judged.map(({ subject }) => subject.id),
+    ...listedSets(judged.map(({ subject }) => subject.id)),
     undeleteExpireTime: isWindow ? isoMilliseconds(purgeAfter) : null,
     // What happens while a window lasts can change the bytes.
     ...predictedDetails({ ...predicted, exact: predicted.exact && !isWindow }),
@@ -46,6 +49,12 @@ export function deletionDetails(
             ...evidenceOf(verdict.findings.filter(isOfSet)),
           })),
   }
+}
+
+/** The sets that a receipt is about: beyond 10,000 the first of them, and how many they are. */
+export function listedSets(ids: readonly string[]): ReceiptDetails {
+  if (ids.length <= LISTED_MAX) return { backupIds: ids }
+  return { backupIds: ids.slice(0, LISTED_MAX), backupCount: ids.length }
 }
 
 export function predictedDetails({ releasedBytes, freedBytes, exact }: Predicted): ReceiptDetails {

@@ -244,7 +244,7 @@ const WORK: readonly Gauged[] = [
 const RECEIPTS: readonly Gauged[] = [
   {
     name: 'holdfast_receipts_broken',
-    help: 'Chains of receipts that the service found changed, and a file of heads; 0 when all is well.',
+    help: 'Chains of receipts and files of heads that data folders found changed; 0 when all is well.',
     read: ofStore(({ receiptsBroken }) => receiptsBroken),
   },
 ]

@@ -1,15 +1,21 @@
 import assert from 'node:assert/strict'
-import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, beforeEach, test } from 'node:test'
 import type { InstanceId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
-import { listEvents } from '../catalogue/events.ts'
+import { endAlarms, listEvents } from '../catalogue/events.ts'
 import { openTestCatalogue, type TestCatalogue } from '../testing/catalogue-server.ts'
 import { appendReceipts, tamper, testChain } from '../testing/receipt-parts.ts'
 import { until } from '../testing/service-process.ts'
 import { keepReceiptHeads } from './keep-receipt-heads.ts'
-import { type KeptHeads, readHeadsFile, writeHeadsFile } from './receipt-heads-file.ts'
+import {
+  HeldHeads,
+  type KeptHeads,
+  keeperOf,
+  readHeadsFile,
+  writeHeadsFile,
+} from './receipt-heads-file.ts'
 
 const chain = testChain()
 let opened: TestCatalogue
@@ -30,10 +36,13 @@ beforeEach(async () => {
 })
 
 /** Runs the duty while `work` runs, and then its last look. */
-async function whileKeeping(work: () => Promise<void>): Promise<void> {
+async function whileKeeping(
+  work: () => Promise<void>,
+  pace?: { readonly fullEvery: number },
+): Promise<void> {
   const stopping = new AbortController()
   const needs = { catalogue: opened.catalogue, receipts: chain, receiptHeadsFile: file }
-  const running = keepReceiptHeads(needs, log, stopping.signal)
+  const running = keepReceiptHeads(needs, log, stopping.signal, pace?.fullEvery)
   try {
     await work()
   } finally {
@@ -146,6 +155,99 @@ test('leaves a file that somebody changed as it is, until it is moved away', asy
   assert.deepEqual(await told(), [['receipts-broken', null]])
   assert.ok(said.includes('file of receipt heads begun anew'))
   await rm(`${file}.away`)
+})
+
+test('begins anew while receipts go on, when the file is moved away with a broken chain in it', async () => {
+  await append('pgm-a', 4)
+  await whileKeeping(async () => {
+    await until(async () => (await keptNumber('pgm-a')) === 4, 'the head is kept')
+    await truncateA()
+    await append('pgm-a', 1)
+    await until(async () => (await told()).length > 0, 'it is told')
+    await append('pgm-b', 1)
+    await until(async () => (await keptNumber('pgm-b')) === 1, 'others go on')
+    await rename(file, `${file}.away`)
+    await append('pgm-b', 1)
+    await until(async () => (await keptNumber('pgm-b')) === 2, 'it is begun anew')
+    assert.equal(await keptNumber('pgm-a'), 3)
+  })
+  assert.ok(said.includes('file of receipt heads begun anew'))
+  assert.deepEqual(await told(), [['receipts-broken', 'pgm-a']])
+  await rm(`${file}.away`)
+})
+
+for (const [what, change] of [
+  ['was changed', (text: string) => text.replace('"pgm-a",2', '"pgm-a",1')],
+  ['is an older one', null],
+] as const) {
+  test(`writes nothing over a file that ${what} while it runs, until it is as it was`, async () => {
+    await append('pgm-a', 1)
+    await whileKeeping(async () => {
+      await until(async () => (await keptNumber('pgm-a')) === 1, 'the head is kept')
+      const older = await readFile(file, 'utf8')
+      await append('pgm-a', 1)
+      await until(async () => (await keptNumber('pgm-a')) === 2, 'it moves on')
+      const good = await readFile(file, 'utf8')
+      const forged = change === null ? older : change(good)
+      await writeFile(file, forged)
+      await append('pgm-a', 1)
+      await until(async () => (await told()).length > 0, 'it is told')
+      assert.equal(await readFile(file, 'utf8'), forged)
+      await writeFile(file, good)
+      await until(async () => (await keptNumber('pgm-a')) === 3, 'it goes on')
+    })
+    assert.deepEqual(await told(), [['receipts-broken', null]])
+  })
+}
+
+test('tells again of a break that it still sees, when somebody ended the alarm', async () => {
+  await append('pgm-a', 4)
+  await whileKeeping(async () => {})
+  await truncateA()
+  let looks = 0
+  const ended = { kind: 'receipts-broken-ended', instanceId: null, details: {} } as const
+  await whileKeeping(
+    async () => {
+      await until(async () => (await told()).length === 1, 'it is told')
+      const subject = `pgm-a ${await keeperOf(file)}`
+      await opened.catalogue.transaction((tx) => endAlarms(tx, 'receipts-broken', [subject], ended))
+      looks = said.length
+      await until(async () => (await told()).length === 3, 'it is told again')
+    },
+    { fullEvery: 1 },
+  )
+  assert.deepEqual(await told(), [
+    ['receipts-broken', 'pgm-a'],
+    ['receipts-broken-ended', null],
+    ['receipts-broken', 'pgm-a'],
+  ])
+  assert.deepEqual(said.slice(looks), ['receipts broken'])
+})
+
+test('takes the file for its own after a write of which only the end failed', async () => {
+  const held = new HeldHeads(file, chain)
+  const heads = { began: 0 as KeptHeads['began'], chains: new Map() }
+  await held.write(heads)
+  const later = { ...heads, began: 1000 as KeptHeads['began'] }
+  await rename(file, `${file}.away`)
+  await mkdir(join(file, 'x'), { recursive: true })
+  await assert.rejects(held.write(later))
+  await rm(file, { recursive: true })
+  assert.equal(await held.isThere(), false)
+  await writeHeadsFile(file, chain, later)
+  assert.equal(await held.isThere(), true)
+  await rename(`${file}.away`, file)
+  await assert.rejects(held.isThere(), { kind: 'corrupt' })
+})
+
+test('keeps the name of its data folder, whatever becomes of the file', async () => {
+  await whileKeeping(async () => {})
+  const name = await keeperOf(file)
+  assert.match(String(name), /^[a-z0-9]{16}$/)
+  await rm(file)
+  await whileKeeping(async () => {})
+  assert.equal(await keeperOf(file), name)
+  assert.equal(await keeperOf(`${file}.none`), null)
 })
 
 test('removes what a killed process left of a write, and goes on when writing fails', async () => {

@@ -1,4 +1,5 @@
-import { access, readdir, rm } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
+import { hostname } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { machineNow, rest } from '../base/clock.ts'
 import { describeError, describeWithAdvice, isFault } from '../base/fault.ts'
@@ -7,10 +8,16 @@ import type { InstanceId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
 import type { ReceiptChain } from '../base/receipt-chain.ts'
 import type { Catalogue } from '../catalogue/database.ts'
-import { raiseAlarm } from '../catalogue/events.ts'
+import { raiseAgain } from '../catalogue/events.ts'
 import { changedHeads, foundHeads, NOTHING_SEEN, type ReceiptHead } from '../catalogue/receipts.ts'
 import type { ChainEnd } from '../domain/receipt-check.ts'
-import { type KeptHeads, readHeadsFile, writeHeadsFile } from './receipt-heads-file.ts'
+import {
+  alarmSubject,
+  HeldHeads,
+  headsLockOf,
+  type KeptHeads,
+  nameKeeper,
+} from './receipt-heads-file.ts'
 
 const LOOK_MS = 500
 const LOCK_PAUSE_MS = 5_000
@@ -24,9 +31,11 @@ export interface HeadKeeping {
   readonly receiptHeadsFile: string
 }
 
-/** What the log was told already. */
 interface State {
-  /** Instances whose chain is broken, and the file, when it is. */
+  readonly held: HeldHeads
+  /** The name under which this data folder raises alarms; empty until it is known. */
+  keeper: string
+  /** What the log was told already: instances whose chain is broken, and the file, when it is. */
   readonly told: Set<string>
   failing: boolean
 }
@@ -40,19 +49,22 @@ interface Round {
  * The duty of every process with workers, each for its own data folder: keeps the heads of all chains
  * of receipts in a file outside the catalogue, so that the end of a chain cannot be cut off unnoticed.
  * A head there never goes back: when the catalogue does not hold it any more, it stays, and a person
- * is told. After `signal` it looks once more.
+ * is told, again when somebody ended the alarm too early. A file that somebody changed is never written
+ * over; one that was taken away is begun anew. After `signal` it looks once more. `looksPerFullOne` is for
+ * tests.
  */
 export async function keepReceiptHeads(
   needs: HeadKeeping,
   log: Logger,
   signal: AbortSignal,
+  looksPerFullOne = LOOKS_PER_FULL_ONE,
 ): Promise<void> {
-  // Of several processes on one data folder one keeps the file, until it ends, however it ends.
-  const lockFile = `${needs.receiptHeadsFile}.lock`
+  const lockFile = headsLockOf(needs.receiptHeadsFile)
   for (let lock = await tryFileLock(lockFile); ; lock = await tryFileLock(lockFile)) {
     if (lock !== null) {
       await using held = lock
-      return await keepHeads(needs, log, AbortSignal.any([signal, lostSignal(held)]))
+      const until = AbortSignal.any([signal, lostSignal(held)])
+      return await keepHeads(needs, log, until, looksPerFullOne)
     }
     await rest(LOCK_PAUSE_MS, signal)
     if (signal.aborted) return
@@ -67,35 +79,34 @@ function lostSignal({ lost }: FileLock): AbortSignal {
   return gone.signal
 }
 
-async function keepHeads(needs: HeadKeeping, log: Logger, signal: AbortSignal): Promise<void> {
-  const state: State = { told: new Set(), failing: false }
+async function keepHeads(
+  needs: HeadKeeping,
+  log: Logger,
+  signal: AbortSignal,
+  looksPerFullOne: number,
+): Promise<void> {
   const file = needs.receiptHeadsFile
+  const held = new HeldHeads(file, needs.receipts)
+  const state: State = { held, keeper: '', told: new Set(), failing: false }
   let round: Round | null = null
   await removeDrafts(file)
   for (let looks = 0; ; looks += 1) {
     const last = signal.aborted
-    const full = looks % LOOKS_PER_FULL_ONE === 0
+    const full = looks % looksPerFullOne === 0
     try {
-      // Whoever moves the file away while the service runs wants it begun anew.
-      if (round === null || (full && !(await isThere(file)))) {
-        round = await begin(needs, log)
-        state.told.delete(file)
+      if (state.keeper === '') state.keeper = await nameKeeper(file)
+      if (round === null) {
+        round = await begin(needs, held, log)
+        state.told.clear()
       }
       round = await look(needs, log, round, state, full)
       state.failing = false
     } catch (error) {
-      await passOver(needs, log, error, state)
+      await passOver(needs, log, error, state, full)
     }
     if (last) return
     await rest(LOOK_MS, signal)
   }
-}
-
-async function isThere(file: string): Promise<boolean> {
-  return access(file).then(
-    () => true,
-    () => false,
-  )
 }
 
 /** What a killed process left of a write. */
@@ -106,26 +117,27 @@ async function removeDrafts(file: string): Promise<void> {
 }
 
 /** Goes on with the file, or begins it, empty: from then on a file that is not there was removed. */
-async function begin(needs: HeadKeeping, log: Logger): Promise<Round> {
-  const { receipts, receiptHeadsFile: file } = needs
-  const found = await readHeadsFile(file, receipts)
+async function begin({ catalogue }: HeadKeeping, held: HeldHeads, log: Logger): Promise<Round> {
+  const { file } = held
+  const found = await held.read()
   if (found !== null) return { kept: found, seen: NOTHING_SEEN }
   const kept: KeptHeads = { began: machineNow(), chains: new Map() }
-  const { heads } = await needs.catalogue.transaction((tx) => changedHeads(tx, NOTHING_SEEN))
-  await writeHeadsFile(file, receipts, kept)
+  const { heads } = await catalogue.transaction((tx) => changedHeads(tx, NOTHING_SEEN))
+  await held.write(kept)
   // At the first start there are none; later somebody has taken the file away.
   if (heads.length === 0) log.info('file of receipt heads begun', { file })
   else log.warn('file of receipt heads begun anew', { file, chains: heads.length })
   return { kept, seen: NOTHING_SEEN }
 }
 
+/** Null when the file was taken away. */
 async function look(
   needs: HeadKeeping,
   log: Logger,
   { kept, seen }: Round,
-  { told }: State,
+  state: State,
   full: boolean,
-): Promise<Round> {
+): Promise<Round | null> {
   const { changed, found } = await needs.catalogue.transaction(async (tx) => {
     const heads = await changedHeads(tx, full ? NOTHING_SEEN : seen)
     const asked = full ? [...kept.chains.keys()] : heads.heads.map((head) => head.instanceId)
@@ -140,15 +152,18 @@ async function look(
     chains.set(instanceId, { number, hash })
     moved = true
   }
-  const held = { began: kept.began, chains }
-  if (moved) await writeHeadsFile(needs.receiptHeadsFile, needs.receipts, held)
   const asked = full ? kept.chains.keys() : changed.heads.map((head) => head.instanceId)
   for (const instanceId of asked) {
     const before = kept.chains.get(instanceId)
-    if (before === undefined || found.has(instanceId)) told.delete(instanceId)
-    else await tellBroken(needs, log, instanceId, before, told)
+    if (before === undefined || found.has(instanceId)) state.told.delete(instanceId)
+    else await tellBroken(needs, log, instanceId, before, state, full)
   }
-  return { kept: held, seen: changed.seen }
+  if (!moved && !full) return { kept, seen: changed.seen }
+  // Whoever moves the file away while the service runs wants it begun anew.
+  if (!(await state.held.isThere())) return null
+  state.told.delete(state.held.file)
+  if (moved) await state.held.write({ began: kept.began, chains })
+  return { kept: { began: kept.began, chains }, seen: changed.seen }
 }
 
 function keptOf(kept: KeptHeads, instanceIds: readonly InstanceId[]): readonly ReceiptHead[] {
@@ -163,12 +178,14 @@ async function tellBroken(
   log: Logger,
   instanceId: InstanceId,
   { number }: ChainEnd,
-  told: Set<string>,
+  { held, keeper, told }: State,
+  full: boolean,
 ): Promise<void> {
-  if (told.has(instanceId)) return
-  const problem = `the catalogue has no receipt ${number} with the hash that is kept outside it`
-  log.error('receipts broken', { instanceId, problem })
-  await raise(needs, instanceId, instanceId, problem)
+  if (told.has(instanceId) && !full) return
+  const where = `in ${held.file} on ${hostname()}`
+  const problem = `the catalogue has no receipt ${number} with the hash that is kept outside it, ${where}`
+  const news = await raise(needs, instanceId, alarmSubject(instanceId, keeper), problem)
+  if (news || !told.has(instanceId)) log.error('receipts broken', { instanceId, problem })
   told.add(instanceId)
 }
 
@@ -181,28 +198,32 @@ async function passOver(
   log: Logger,
   error: unknown,
   state: State,
+  full: boolean,
 ): Promise<void> {
-  const file = needs.receiptHeadsFile
+  const { file } = state.held
   const problem = describeWithAdvice(error)
   if (!isFault(error, 'corrupt', 'unfit')) {
     if (!state.failing) log.warn('receipt heads not kept', { problem })
     state.failing = true
     return
   }
-  if (state.told.has(file)) return
-  log.error('receipts broken', { file, problem })
-  await raise(needs, null, basename(file), problem).catch((failure: unknown) => {
+  if (state.told.has(file) && !full) return
+  if (!state.told.has(file)) log.error('receipts broken', { file, problem })
+  const subject = alarmSubject(basename(file), state.keeper)
+  const said = `${problem} (on ${hostname()})`
+  await raise(needs, null, subject, said).catch((failure: unknown) => {
     log.warn('receipt heads not kept', { problem: describeError(failure) })
   })
   state.told.add(file)
 }
 
+/** True when it was news: not said before, or ended since. */
 async function raise(
   { catalogue }: HeadKeeping,
   instanceId: InstanceId | null,
   subject: string,
   problem: string,
-): Promise<void> {
+): Promise<boolean> {
   const event = { kind: 'receipts-broken', instanceId, details: { problem } } as const
-  await catalogue.transaction((tx) => raiseAlarm(tx, subject, event))
+  return catalogue.transaction((tx) => raiseAgain(tx, subject, event))
 }

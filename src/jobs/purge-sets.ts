@@ -16,6 +16,7 @@ import {
   recordRewrite,
   settlePurges,
 } from '../catalogue/reclaim.ts'
+import { listedSets } from '../domain/deletion-receipt.ts'
 import { SYSTEM } from '../domain/receipt.ts'
 import type { PackNumber } from '../series/series.ts'
 import { tellDamage } from './damage.ts'
@@ -38,7 +39,7 @@ export const purgeSets: Job<'purge-sets'> = async (_parameters, run, parts) => {
     for (const { purge, setIds, ...known } of settled) {
       const { requestId, releasedBytes, freedBytes, reclaimedBytes } = known
       const bytes = { releasedBytes, predictedFreedBytes: freedBytes, freedBytes: reclaimedBytes }
-      const details = { step: 'over', purge, backupIds: setIds.map(String), ...bytes }
+      const details = { step: 'over', purge, ...listedSets(setIds.map(String)), ...bytes }
       const asked = { instanceId: run.instanceId, at: now, requestId, actor: SYSTEM }
       await appendReceipt(tx, parts.receipts, { kind: 'reclaim', ...asked, details })
     }
@@ -72,7 +73,7 @@ async function noteDecision(
   { receipts }: WorkerParts,
 ): Promise<void> {
   const bytes = { releasedBytes, predictedFreedBytes: freedBytes }
-  const details = { step: 'decided', purge, backupIds: setIds.map(String), ...bytes }
+  const details = { step: 'decided', purge, ...listedSets(setIds.map(String)), ...bytes }
   const asked = { instanceId, at, requestId, actor: SYSTEM }
   await appendReceipt(tx, receipts, { kind: 'purge', ...asked, details })
 }

@@ -7,15 +7,21 @@ import { machineNow } from '../base/clock.ts'
 import type { InstanceId } from '../base/ids.ts'
 import { genesisOf } from '../base/receipt-chain.ts'
 import { type Catalogue, sqlOf } from '../catalogue/database.ts'
-import { listEvents, raiseAlarm } from '../catalogue/events.ts'
+import { alarmsOf, listEvents, raiseAlarm } from '../catalogue/events.ts'
 import { listHeads } from '../catalogue/receipts.ts'
 import { openTestCatalogue, type TestCatalogue } from '../testing/catalogue-server.ts'
 import { appendReceipts, tamper, testChain } from '../testing/receipt-parts.ts'
-import { writeHeadsFile } from './receipt-heads-file.ts'
-import { type ReceiptVerification, tellReceiptFindings, verifyReceipts } from './verify-receipts.ts'
+import { headsLockOf, writeHeadsFile } from './receipt-heads-file.ts'
+import {
+  type HeadsFrom,
+  type ReceiptVerification,
+  tellReceiptFindings,
+  verifyReceipts,
+} from './verify-receipts.ts'
 
 const chain = testChain()
 const A = 'pgm-a' as InstanceId
+const KEEPER = 'keeper0123456789'
 const NEVER = new AbortController().signal
 
 let opened: TestCatalogue
@@ -24,6 +30,7 @@ let file: string
 before(async () => {
   opened = await openTestCatalogue('verify-receipts')
   file = join(opened.folder.root, 'receipt-heads.json')
+  await writeFile(headsLockOf(file), `${KEEPER}\n`)
   for (const id of ['pgm-a', 'pgm-b']) await appendReceipts(opened.catalogue, chain, id, 5)
   await keepHeads(opened.catalogue)
 })
@@ -35,9 +42,16 @@ async function keepHeads(catalogue: Catalogue): Promise<void> {
   await writeHeadsFile(file, chain, { began: machineNow(), chains })
 }
 
-function verify(instanceId: InstanceId | null = null): Promise<ReceiptVerification> {
-  const needs = { catalogue: opened.catalogue, receipts: chain, receiptHeadsFile: file }
-  return verifyReceipts(needs, instanceId, NEVER)
+function needsOf(headsFrom: HeadsFrom) {
+  const { catalogue } = opened
+  return { catalogue, receipts: chain, receiptHeadsFile: file, headsFrom }
+}
+
+function verify(
+  instanceId: InstanceId | null = null,
+  headsFrom: HeadsFrom = 'own',
+): Promise<ReceiptVerification> {
+  return verifyReceipts(needsOf(headsFrom), instanceId, NEVER)
 }
 
 /** What verify says, as `instance number: problem`. */
@@ -75,7 +89,7 @@ const AT_A3 = `where instance_id = 'pgm-a' and n = 3`
 
 test('finds nothing wrong with what the service wrote, also of one instance alone', async () => {
   const { heads, ...found } = await verify()
-  assert.deepEqual(found, { chains: 2, receipts: 10, problems: [], problemCount: 0 })
+  assert.deepEqual(found, { note: null, chains: 2, receipts: 10, problems: [], problemCount: 0 })
   assert.equal(heads?.chains, 2)
   assert.deepEqual(await problems(A), [])
   assert.equal((await verify(A)).receipts, 5)
@@ -232,19 +246,78 @@ test('tells of a file of heads that is missing, was changed, or is of another ke
   assert.deepEqual(await problems(), [])
 })
 
-test('records what it found, every time, and ends what was told when all is in order', async () => {
-  const { catalogue } = opened
-  const kinds = async () =>
-    (await catalogue.transaction((tx) => listEvents(tx, 0))).map(({ kind }) => kind)
+/** What the catalogue has recorded of receipts meanwhile. */
+async function newKinds(work: () => Promise<void>): Promise<readonly string[]> {
+  const events = () => opened.catalogue.transaction((tx) => listEvents(tx, 0))
+  const before = (await events()).at(-1)?.id ?? 0
+  await work()
+  return (await events()).filter(({ id }) => id > before).map(({ kind }) => kind)
+}
+
+async function raise(subject: string): Promise<void> {
   const alarm = { kind: 'receipts-broken', instanceId: A, details: { problem: 'x' } } as const
-  await catalogue.transaction((tx) => raiseAlarm(tx, A, alarm))
+  await opened.catalogue.transaction((tx) => raiseAlarm(tx, subject, alarm))
+}
+
+function tell(
+  found: ReceiptVerification,
+  instanceId: InstanceId | null = null,
+  headsFrom: HeadsFrom = 'own',
+): Promise<void> {
+  return tellReceiptFindings(needsOf(headsFrom), found, instanceId)
+}
+
+test('records what it found, every time, and ends what was told when all is in order', async () => {
+  await raise(`pgm-a ${KEEPER}`)
+  const good = await verify()
   const wrong = { instanceId: 'pgm-a', number: 3, problem: WRITTEN }
-  const found = { chains: 1, receipts: 5, problems: [wrong], problemCount: 1 }
-  await tellReceiptFindings(catalogue, found, null)
-  const good = { ...found, problems: [], problemCount: 0 }
-  await tellReceiptFindings(catalogue, good, A)
-  assert.deepEqual(await kinds(), ['receipts-broken', 'receipts-broken'])
-  await tellReceiptFindings(catalogue, good, null)
-  await tellReceiptFindings(catalogue, good, null)
-  assert.deepEqual((await kinds()).slice(2), ['receipts-broken-ended'])
+  const bad = { ...good, problems: [wrong], problemCount: 1 }
+  const before = await newKinds(async () => {
+    await tell(bad)
+    await tell(bad)
+    await tell(good, A)
+  })
+  assert.deepEqual(before, ['receipts-broken', 'receipts-broken'])
+  const after = await newKinds(async () => {
+    await tell(good)
+    await tell(good)
+  })
+  assert.deepEqual(after, ['receipts-broken-ended'])
+})
+
+test('ends no alarm that another data folder raised, nor any against a file that was given', async () => {
+  await raise('pgm-a another0folder00')
+  await raise(`pgm-a ${KEEPER}`)
+  const given = await newKinds(async () => tell(await verify(null, 'given'), null, 'given'))
+  assert.deepEqual(given, [])
+  assert.deepEqual(await newKinds(async () => tell(await verify())), ['receipts-broken-ended'])
+  const left = await opened.catalogue.transaction((tx) => alarmsOf(tx, 'receipts-broken'))
+  assert.deepEqual(left, ['pgm-a another0folder00'])
+})
+
+test('notes that a data folder never kept heads, and tells nobody of it', async () => {
+  await raise(`pgm-a ${KEEPER}`)
+  const away = [file, headsLockOf(file)]
+  for (const name of away) await rename(name, `${name}.away`)
+  const kinds = await newKinds(async () => {
+    const found = await verify()
+    assert.deepEqual([found.problemCount, found.heads], [0, null])
+    assert.match(found.note ?? '', /no process with workers has kept heads in this data folder/)
+    await tell(found)
+  })
+  assert.deepEqual(kinds, [])
+  for (const name of away) await rename(`${name}.away`, name)
+})
+
+test('calls a file that was named wrong when it is missing, and tells only of the catalogue', async () => {
+  await rename(file, `${file}.away`)
+  const kinds = await newKinds(async () => {
+    const missing = await verify(null, 'given')
+    assert.match(missing.problems[0]?.problem ?? '', /is missing/)
+    await tell(missing, null, 'given')
+    const cut = { instanceId: 'pgm-a', number: 5, problem: 'numbers 4 to 5 are missing at the end' }
+    await tell({ ...missing, problems: [...missing.problems, cut] }, null, 'given')
+  })
+  assert.deepEqual(kinds, ['receipts-broken'])
+  await rename(`${file}.away`, file)
 })

@@ -3,7 +3,7 @@ import { describeError, isFault } from '../base/fault.ts'
 import type { InstanceId } from '../base/ids.ts'
 import type { ReceiptChain } from '../base/receipt-chain.ts'
 import type { Catalogue, Transaction } from '../catalogue/database.ts'
-import { endAlarms, recordEvent } from '../catalogue/events.ts'
+import { alarmsOf, endAlarms, recordEvent } from '../catalogue/events.ts'
 import { listHeads, nextReceipts, type ReceiptPlace, readOneMoment } from '../catalogue/receipts.ts'
 import type { StoredReceipt } from '../domain/receipt.ts'
 import {
@@ -12,27 +12,34 @@ import {
   type ReceiptFindings,
   type ReceiptProblem,
 } from '../domain/receipt-audit.ts'
-import { type KeptHeads, readHeadsFile } from './receipt-heads-file.ts'
+import { isRaisedBy, type KeptHeads, keeperOf, readHeadsFile } from './receipt-heads-file.ts'
 
 /** What looking at the catalogue's chains of receipts has shown. */
 export interface ReceiptVerification extends ReceiptFindings {
   /** The heads kept outside the catalogue that were compared; null: no such file could be used. */
   readonly heads: { readonly chains: number; readonly began: string } | null
+  /** What could not be compared here though nothing is wrong. */
+  readonly note: string | null
 }
+
+/** `own`: the file of this data folder. `given`: a copy, or that of another folder. */
+export type HeadsFrom = 'own' | 'given'
 
 interface Needs {
   readonly catalogue: Catalogue
   readonly receipts: ReceiptChain
   readonly receiptHeadsFile: string
+  readonly headsFrom: HeadsFrom
 }
 
 /**
  * Checks the chain of one instance, or of all (null), receipt by receipt, against the key, the
  * catalogue's own heads, and those that are kept outside it. The file is read first: what is appended
- * meanwhile only makes the chains longer.
+ * meanwhile only makes the chains longer. A data folder in which no process ever kept heads has none to
+ * compare: that is a note. A file that is named, or was kept, and is missing is a problem.
  */
 export async function verifyReceipts(
-  { catalogue, receipts, receiptHeadsFile: file }: Needs,
+  { catalogue, receipts, receiptHeadsFile: file, headsFrom }: Needs,
   instanceId: InstanceId | null,
   signal: AbortSignal,
 ): Promise<ReceiptVerification> {
@@ -45,30 +52,40 @@ export async function verifyReceipts(
     await addReceipts(tx, audit, instanceId, signal)
     return compareHeads(tx, audit, instanceId)
   })
-  if (outside === null && count > 0) {
+  const never = headsFrom === 'own' && outside === null && (await keeperOf(file)) === null
+  if (outside === null && !never && (headsFrom === 'given' || count > 0)) {
     audit.note(null, null, `${file} is missing, where the heads are kept outside the catalogue`)
   }
   const heads = kept && { chains: kept.chains.size, began: isoMilliseconds(kept.began) }
-  return { heads, ...audit.end() }
+  return { heads, note: never ? NO_HEADS : null, ...audit.end() }
 }
 
+const NO_HEADS =
+  'no process with workers has kept heads in this data folder: an end that was cut off is found where ' +
+  'one does, or with --heads and a copy of its file'
+
 /**
- * Tells of what a verification found, every time; one of all chains that found nothing ends what was
- * told before.
+ * Tells of what a verification found, every time; not of a file that was only given. One of all chains
+ * against this folder's own heads that found nothing ends the alarms that this folder raised: others saw
+ * something in files that were not read here.
  */
 export async function tellReceiptFindings(
-  catalogue: Catalogue,
-  { problems: [first], problemCount, chains, receipts }: ReceiptFindings,
+  { catalogue, receiptHeadsFile: file, headsFrom }: Omit<Needs, 'receipts'>,
+  { problems, problemCount, chains, receipts, heads }: ReceiptVerification,
   instanceId: InstanceId | null,
 ): Promise<void> {
+  const first = problems.find((problem) => headsFrom === 'own' || problem.instanceId !== null)
+  const keeper = headsFrom === 'own' && heads !== null ? await keeperOf(file) : null
   await catalogue.transaction(async (tx) => {
     if (first !== undefined) {
       const details = { problem: describeProblem(first), count: problemCount }
       const about = first.instanceId as InstanceId | null
       await recordEvent(tx, { kind: 'receipts-broken', instanceId: about, details })
-    } else if (instanceId === null) {
+    } else if (problemCount === 0 && instanceId === null && keeper !== null) {
+      const raised = await alarmsOf(tx, 'receipts-broken')
+      const own = raised.filter((subject) => isRaisedBy(subject, keeper))
       const ended = { kind: 'receipts-broken-ended', instanceId: null } as const
-      await endAlarms(tx, 'receipts-broken', { ...ended, details: { chains, receipts } })
+      await endAlarms(tx, 'receipts-broken', own, { ...ended, details: { chains, receipts } })
     }
   })
 }
