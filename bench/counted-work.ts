@@ -35,17 +35,18 @@ type Counters = ReadonlyMap<string, TableWork>
 export function counting(catalogue: Catalogue): CountingCatalogue {
   let work: TableWork[] = []
   let logBytes = 0
+  const countIn = async <T>(tx: Transaction, todo: (tx: Transaction) => Promise<T>) => {
+    const [before, start] = [await read(tx), await logPosition(tx)]
+    const result = await todo(tx)
+    work.push(...difference(before, await read(tx)))
+    logBytes += (await logPosition(tx)) - start
+    return result
+  }
   return {
     catalogue: {
       ...catalogue,
-      transaction: (todo) =>
-        catalogue.transaction(async (tx) => {
-          const [before, start] = [await read(tx), await logPosition(tx)]
-          const result = await todo(tx)
-          work.push(...difference(before, await read(tx)))
-          logBytes += (await logPosition(tx)) - start
-          return result
-        }),
+      transaction: (todo) => catalogue.transaction((tx) => countIn(tx, todo)),
+      snapshot: (todo) => catalogue.snapshot((tx) => countIn(tx, todo)),
     },
     take: () => {
       const taken = { tables: joined(work), logBytes }

@@ -6,6 +6,8 @@ import { CLOCK_TOLERANCE_MS, type SinceSlot } from '../domain/schedule.ts'
 import { factsSql } from './backup-sets.ts'
 import type { Transaction } from './database.ts'
 import { sqlOf } from './database.ts'
+import { holdsSql } from './holds.ts'
+import { pinnedSql } from './pins.ts'
 
 /**
  * What became of automatic backups that were asked for since each instance's slot. One that is stamped in
@@ -58,19 +60,29 @@ export interface RetainedSet extends BackupSetFacts {
   readonly retainedSince: Instant
 }
 
-/** Kept sets whose retention began before `cutoff`, oldest first, after the one that is named. */
+/**
+ * Kept sets whose retention began before `cutoff`, oldest first, after the one that is named; of
+ * `unclaimed` only those that nobody holds and no restore reads.
+ */
 export async function setsRetainedBefore(
   tx: Transaction,
   instanceId: InstanceId,
   cutoff: Instant,
   now: Instant,
+  which: 'all' | 'unclaimed',
   after: { readonly retainedSince: Instant; readonly id: BackupSetId } | null,
   limit: number,
 ): Promise<readonly RetainedSet[]> {
+  const wanted =
+    which === 'all'
+      ? sql``
+      : sql`and not ${pinnedSql('restore')}
+          and not exists (select from hold h where h.set_id = s.set_id and ${holdsSql(now)})`
   const { rows } = await sql<RetainedSet>`
     select ${factsSql(now)}, ${RETAINED} as "retainedSince" from backup_set s
     where s.instance_id = ${instanceId} and s.state = 'kept' and ${RETAINED} < ${cutoff}
       and (${RETAINED}, s.set_id) > (${after?.retainedSince ?? 0}, ${after?.id ?? 0})
+      ${wanted}
     order by ${RETAINED}, s.set_id limit ${limit}`.execute(sqlOf(tx))
   return rows
 }

@@ -32,7 +32,8 @@ export interface ListedSet extends BackupSetFacts {
 
 /** Filters of DescribeBackups; null = not filtered by. Times compare with the start of the backup. */
 export interface SetFilter {
-  readonly setId: string | null
+  /** As they were written; none matches an empty list. */
+  readonly setIds: readonly string[] | null
   readonly state: 'kept' | 'failed' | null
   readonly mode: 'Manual' | 'Automated' | null
   readonly from: Instant | null
@@ -96,7 +97,7 @@ async function readPage(
   const listed = sql`
     from backup_set s
     where ${wanted}
-      and (${filter.setId}::text is null or s.set_id::text = ${filter.setId})
+      and (${filter.setIds}::text[] is null or s.set_id::text = any(${filter.setIds}::text[]))
       and (${filter.state}::text is null or s.state = ${filter.state})
       and (${filter.mode}::text is null or s.mode = ${filter.mode})
       and (${filter.from}::bigint is null or s.started_at >= ${filter.from})

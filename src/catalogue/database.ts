@@ -1,4 +1,4 @@
-import { type Kysely, sql } from 'kysely'
+import { sql, type TransactionBuilder } from 'kysely'
 import { pause } from '../base/clock.ts'
 import { describeError, Fault, isFault, systemCode } from '../base/fault.ts'
 import type { Logger } from '../base/logger.ts'
@@ -23,6 +23,11 @@ export interface Catalogue extends AsyncDisposable {
    * Fault `transient`: nothing has changed, unless the connection broke while it was committed.
    */
   transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T>
+  /**
+   * Runs `work` in one transaction that reads what is there when it begins and nothing newer, changes
+   * nothing and locks nothing: nobody waits for it, and it for nobody.
+   */
+  snapshot<T>(work: (tx: Transaction) => Promise<T>): Promise<T>
   /** Fails unless the catalogue answers. */
   ping(): Promise<void>
 }
@@ -50,7 +55,12 @@ export async function openCatalogue(connection: Connection, log: Logger): Promis
   }
   return {
     connection,
-    transaction: (work) => runTransaction(kysely, work),
+    transaction: (work) => runTransaction(kysely.transaction(), work),
+    snapshot: (work) =>
+      runTransaction(
+        kysely.transaction().setIsolationLevel('repeatable read').setAccessMode('read only'),
+        work,
+      ),
     ping: async () => {
       await sql`select 1`.execute(kysely)
     },
@@ -75,12 +85,12 @@ export async function reusePlans(tx: Transaction): Promise<void> {
 }
 
 async function runTransaction<T>(
-  kysely: Kysely<Schema>,
+  builder: TransactionBuilder<Schema>,
   work: (tx: Transaction) => Promise<T>,
 ): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await kysely.transaction().execute((trx) => work(trx as unknown as Transaction))
+      return await builder.execute((trx) => work(trx as unknown as Transaction))
     } catch (error) {
       if (isFault(error)) throw error
       if (isConnectionLoss(error)) {

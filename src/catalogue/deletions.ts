@@ -85,18 +85,18 @@ const DELETED = sql`s.set_id as id, s.instance_id as "instanceId", s.started_at 
   s.content_bytes as "contentBytes", d.deleted_at as "deletedAt", d.cause,
   s.purge_after as "purgeAfter"`
 
-/** Sets of an instance in their undelete window, the one that ends next first. */
+/** Sets of an instance in their undelete window, those named or all, the one that ends next first. */
 export async function listDeletedSets(
   tx: Transaction,
   instanceId: InstanceId,
-  setId: string | null,
+  setIds: readonly string[] | null,
   now: Instant,
   page: { readonly offset: number; readonly limit: number },
 ): Promise<{ readonly sets: readonly DeletedSet[]; readonly total: number }> {
   const listed = sql`
     from backup_set s join deletion d using (deletion) join series r on r.series = s.series
     where r.instance_id = ${instanceId} and s.state = 'deleted' and s.purge_after > ${now}
-      and (${setId}::text is null or s.set_id::text = ${setId})`
+      and (${setIds}::text[] is null or s.set_id::text = any(${setIds}::text[]))`
   const db = sqlOf(tx)
   const counted = await sql<{ total: number }>`select count(*) as total ${listed}`.execute(db)
   const { rows } = await sql<DeletedSet>`

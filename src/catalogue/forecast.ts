@@ -25,7 +25,7 @@ export interface Forecast {
 }
 
 /** Its neighbours are kept sets: whatever is deleted between them may take part. */
-interface Member extends Neighbours {
+export interface Member extends Neighbours {
   readonly setId: number
   readonly deletion: number | null
   readonly manifestBytes: number
@@ -46,26 +46,22 @@ export async function forecastDeletion(
   setIds: readonly BackupSetId[],
   at: Instant,
 ): Promise<Forecast> {
-  const found = await sql<{ series: SeriesId; kept: number }>`${plannedOnce}
-    select series, kept_count as kept from series
-    where instance_id = ${instanceId}`.execute(sqlOf(tx))
-  const [of] = found.rows
-  if (of === undefined) {
+  const of = await seriesOf(tx, instanceId)
+  if (of === null) {
     return { releasedBytes: 0, freedBytes: 0, remainingCount: 0, exact: true }
   }
   const mine = await membersNamed(tx, of.series, setIds)
   const last = mine.reduce((newest, member) => Math.max(newest, orderOf(member)), 0)
   const around = await membersAround(tx, of.series, mine, at)
-  const before = around.filter((member) => member.over && orderOf(member) <= last)
+  const endsBefore = (member: Member) => member.over && orderOf(member) <= last
+  const [before, standing] = [around.filter(endsBefore), around.filter((m) => !endsBefore(m))]
   const turns = Map.groupBy([...before, ...mine], orderOf)
-  const runs = runsBetween(
-    [...before, ...mine],
-    numbersOf(around.filter((m) => !before.includes(m))),
-  )
+  const runs = runsBetween([...before, ...mine], numbersOf(standing))
   const wanted = before.length === 0 && turns.size <= 1 ? 'totals' : 'deaths'
   const bytes = endInTurn(await loadView(tx, of.series, runs, wanted), turns, new Set(mine))
   const manifestBytes = mine.reduce((total, member) => total + member.manifestBytes, 0)
-  const mixed = before.some((member) => mine.some((one) => one.deletion === member.deletion))
+  const deletions = new Set(mine.map((member) => member.deletion))
+  const mixed = before.some((member) => deletions.has(member.deletion))
   return {
     releasedBytes: bytes.releasedBytes + manifestBytes,
     freedBytes: bytes.freedBytes + manifestBytes,
@@ -74,16 +70,32 @@ export async function forecastDeletion(
   }
 }
 
-function numbersOf(members: readonly Member[]): readonly SetNumber[] {
+/** An instance's series with the number of its kept sets; null before its first backup. */
+export async function seriesOf(
+  tx: Transaction,
+  instanceId: InstanceId,
+): Promise<{ readonly series: SeriesId; readonly kept: number } | null> {
+  const { rows } = await sql<{ series: SeriesId; kept: number }>`${plannedOnce}
+    select series, kept_count as kept from series
+    where instance_id = ${instanceId}`.execute(sqlOf(tx))
+  return rows[0] ?? null
+}
+
+export function numbersOf(members: readonly Member[]): readonly SetNumber[] {
   return members.map((member) => member.number)
 }
 
 /** The runs of those that end; `standing`, ascending, are deleted sets that count as kept. */
-function runsBetween(ending: readonly Member[], standing: readonly SetNumber[]): readonly Run[] {
+export function runsBetween(
+  ending: readonly Member[],
+  standing: readonly SetNumber[],
+): readonly Run[] {
   const members = ending.toSorted((left, right) => left.number - right.number)
+  let passed = 0
   const neighbours = members.map(({ number, previous, next }) => {
-    const below = standing.findLast((other) => other < number) ?? 0
-    const above = standing.find((other) => other > number) ?? null
+    while ((standing[passed] ?? number) < number) passed += 1
+    const below = standing[passed - 1] ?? 0
+    const above = standing[passed] ?? null
     return {
       number,
       previous: Math.max(previous, below),
@@ -115,14 +127,14 @@ function endInTurn(
 }
 
 /** The turn of a set's purge; sets that are still kept come after all that are deleted. */
-function orderOf({ deletion }: Member): number {
+export function orderOf({ deletion }: Member): number {
   return deletion ?? Number.MAX_SAFE_INTEGER
 }
 
 const MEMBER = sql`s.number, s.set_id as "setId", s.deletion,
   s.manifest_bytes as "manifestBytes", ${beingReadSql} as pinned`
 
-async function membersNamed(
+export async function membersNamed(
   tx: Transaction,
   series: SeriesId,
   setIds: readonly BackupSetId[],
@@ -140,7 +152,7 @@ async function membersNamed(
  * Deleted sets between the kept neighbours of those named, without those themselves, ascending. One
  * between two that are named is found from both.
  */
-async function membersAround(
+export async function membersAround(
   tx: Transaction,
   series: SeriesId,
   named: readonly Member[],

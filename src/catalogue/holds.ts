@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import type { Instant } from '../base/clock.ts'
+import { invariant } from '../base/fault.ts'
 import type { BackupSetId, HoldId, InstanceId } from '../base/ids.ts'
 import type { Transaction } from './database.ts'
 import { sqlOf } from './database.ts'
@@ -48,7 +49,8 @@ export async function insertHold(tx: Transaction, made: NewHold): Promise<HoldId
     values (${made.instanceId}, ${made.setId}, ${made.reason}, ${made.accessKeyId}, ${made.user},
       ${made.address}, ${made.heldAt}, ${made.until})
     returning hold as id`.execute(sqlOf(tx))
-  return rows[0]?.id ?? (0 as HoldId)
+  invariant(rows[0], 'the hold was inserted')
+  return rows[0].id
 }
 
 const RECORD = sql`h.hold as id, h.set_id as "setId", h.reason,
@@ -69,17 +71,17 @@ export async function releaseHold(
   return rows[0] ?? null
 }
 
-/** Holds of an instance that still hold, of one set or of all, oldest first. */
+/** Holds of an instance that still hold, of the sets named or of all, oldest first. */
 export async function listHolds(
   tx: Transaction,
   instanceId: InstanceId,
-  setId: string | null,
+  setIds: readonly string[] | null,
   now: Instant,
 ): Promise<readonly HoldRecord[]> {
   const { rows } = await sql<HoldRecord>`
     select ${RECORD} from hold h
     where h.instance_id = ${instanceId} and ${ACTIVE} and ${lastsSql(now)}
-      and (${setId}::text is null or h.set_id::text = ${setId})
+      and (${setIds}::text[] is null or h.set_id::text = any(${setIds}::text[]))
     order by h.hold`.execute(sqlOf(tx))
   return rows
 }

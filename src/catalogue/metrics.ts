@@ -75,11 +75,11 @@ export interface Figures {
   }
 }
 
-/** For the rest of the transaction: nothing is changed, and no statement takes longer. */
+/** For the rest of the transaction: no statement takes longer. */
 export async function limitReading(tx: Transaction, statementTimeoutMs: number): Promise<void> {
-  const db = sqlOf(tx)
-  await sql`set transaction isolation level repeatable read, read only`.execute(db)
-  await sql`select set_config('statement_timeout', ${String(statementTimeoutMs)}, true)`.execute(db)
+  await sql`select set_config('statement_timeout', ${String(statementTimeoutMs)}, true)`.execute(
+    sqlOf(tx),
+  )
 }
 
 /**

@@ -94,11 +94,6 @@ export async function* readReceipts(
   }
 }
 
-/** The rest of the transaction reads what is there now and nothing newer, and changes nothing. */
-export async function readOneMoment(tx: Transaction): Promise<void> {
-  await sql`set transaction isolation level repeatable read, read only`.execute(sqlOf(tx))
-}
-
 /** The head of an instance's chain. */
 export interface ReceiptHead extends ChainEnd {
   readonly instanceId: InstanceId

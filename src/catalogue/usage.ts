@@ -57,6 +57,15 @@ export async function usageOf(tx: Transaction, instanceId: InstanceId): Promise<
   return usage
 }
 
+/** `storedBytes` alone: one sum over the instance's objects, for what is polled. */
+export async function storedBytesOf(tx: Transaction, instanceId: InstanceId): Promise<number> {
+  const { rows } = await sql<{ bytes: number }>`
+    select coalesce(sum(o.bytes), 0)::bigint as bytes from series r join object o using (series)
+    where r.instance_id = ${instanceId} and o.state in ('there', 'abandoned')`.execute(sqlOf(tx))
+  invariant(rows[0], 'sums without groups are one row')
+  return rows[0].bytes
+}
+
 /** Of every instance that ever had a backup, released ones included. */
 export function usageOfAll(tx: Transaction): Promise<readonly InstanceUsage[]> {
   return readUsage(tx, sql`true`)

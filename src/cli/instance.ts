@@ -33,8 +33,7 @@ export async function instance(words: readonly string[], signal: AbortSignal): P
   } else if (verb === 'show') {
     const [id] = given.words
     if (!id) throw new UsageError('instance show needs an instance')
-    const shown = await client.ask('DescribeDBInstanceAttribute', { DBInstanceId: id })
-    process.stdout.write(`${JSON.stringify(itemsOf(shown, 'DBInstanceAttribute')[0], null, 2)}\n`)
+    await show(client, id)
   } else {
     throw new UsageError('instance create, attach, detach, list, show or connect')
   }
@@ -61,6 +60,24 @@ async function isRunning(client: Client, id: string): Promise<true | null> {
   }
   const [shown] = itemsOf(body, 'DBInstanceAttribute')
   return shown?.['DBInstanceStatus'] === 'Running' ? true : null
+}
+
+/** Of DescribeResourceUsage, in its order. */
+const USAGE_PARTS = [
+  ...['StoredBytes', 'KeptBytes', 'UndeleteBytes', 'DeadBytes', 'FixedBytes', 'PendingFreedBytes'],
+  ...['UndeleteFreedBytes', 'ReleasedBytes', 'FreedBytes'],
+]
+
+/** The attributes, and `BackupUsage`: the parts of what the instance's backups take. */
+async function show(client: Client, id: string): Promise<void> {
+  const reply = await client.ask('DescribeDBInstanceAttribute', { DBInstanceId: id })
+  const usage = await client.ask('DescribeResourceUsage', { DBInstanceId: id })
+  const parts = USAGE_PARTS.map((name) => [name, usage[name]])
+  const [attributes] = itemsOf(reply, 'DBInstanceAttribute')
+  // Read a moment later than the attributes: the sum is that of the parts.
+  const sum = { BackupStoredBytes: usage['StoredBytes'] }
+  const shown = { ...attributes, ...sum, BackupUsage: Object.fromEntries(parts) }
+  process.stdout.write(`${JSON.stringify(shown, null, 2)}\n`)
 }
 
 async function list(client: Client): Promise<void> {

@@ -16,13 +16,23 @@ import { keptSetsOf } from '../catalogue/kept-sets.ts'
 import { chooseDeletable, judgeDeletion, judgeSet } from '../domain/deletion.ts'
 import type { Subject } from '../domain/deletion-rules.ts'
 import { SYSTEM } from '../domain/receipt.ts'
+import type { Rule } from '../domain/verdict.ts'
 import type { WorkerParts } from './job.ts'
 
 type Needs = Pick<WorkerParts, 'catalogue' | 'queue' | 'clock' | 'receipts' | 'undeleteWindowMs'>
 
 /** In one transaction; what is left over is taken by the next. */
 const BATCH_MAX = 100
-const PAGE_SETS = 200
+
+/** E3 and E4: what stays alone while younger ones may go. */
+const PASSED_OVER_MAX = 2
+
+/** What refuses one of those retained longest, refuses all that are retained shorter. */
+const ENDS_LOOKING: ReadonlySet<Rule> = new Set([
+  'retention-over',
+  'backups-succeed',
+  'minimum-sets',
+])
 
 /**
  * Deletes sets beyond their data retention, as far as the rules of expiry let them go. Where backups
@@ -53,7 +63,7 @@ async function expireSome(instanceId: InstanceId, needs: Needs, log: Logger): Pr
     const found = (await readInstances(tx, [instanceId])).get(instanceId)
     if (!found) return []
     if (await noteStop(tx, found, now)) return []
-    return chooseExpired(tx, found, now)
+    return chooseExpired(tx, found, now, 1)
   })
   if (look.length === 0) return false
   const gone = await catalogue.transaction((tx) => deleteExpired(tx, instanceId, needs, now))
@@ -71,7 +81,7 @@ async function deleteExpired(
 ): Promise<{ readonly ids: readonly number[]; readonly forecast: Forecast } | null> {
   const found = await lockInstance(tx, instanceId)
   if (!found) return null
-  const going = await chooseExpired(tx, found, now)
+  const going = await chooseExpired(tx, found, now, BATCH_MAX)
   if (going.length === 0) return null
   const { verdicts } = judgeDeletion(going, 'expiry')
   const by = { cause: 'expiry', requestId: null, actor: SYSTEM, now } as const
@@ -79,27 +89,34 @@ async function deleteExpired(
   return { ids: going.flatMap(({ set }) => (set ? [set.id] : [])), forecast }
 }
 
-/** The oldest that may go together, at most a batch; held ones are passed over. */
+/**
+ * The oldest that may go together, at most `most`; held ones are passed over. What it reads does not
+ * grow with the sets that MinimumBackupSets keeps: one that it refuses ends the search.
+ */
 async function chooseExpired(
   tx: Transaction,
   found: InstanceWithPolicy,
   now: Instant,
+  most: number,
 ): Promise<readonly Subject[]> {
-  const kept = await keptSetsOf(tx, found, BATCH_MAX, now)
+  const kept = await keptSetsOf(tx, found, null, now)
+  const limit = most + PASSED_OVER_MAX
   const cutoff = instant(now - found.policy.dataRetentionDays * DAY_MS)
   const subjects: Subject[] = []
   let after: RetainedSet | null = null
   for (;;) {
     const page: readonly RetainedSet[] = await setsRetainedBefore(
-      ...([tx, found.instance.id, cutoff, now, after, PAGE_SETS] as const),
+      ...([tx, found.instance.id, cutoff, now, 'unclaimed', after, limit] as const),
     )
     for (const set of page) {
       const subject = { ...found, id: String(set.id), set, kept, now }
       // Alone it must be free to go before it is judged with others.
-      if (judgeSet(subject, 'expiry').refusal === null) subjects.push(subject)
-      if (subjects.length === BATCH_MAX) return chooseDeletable(subjects, 'expiry')
+      const { refusal } = judgeSet(subject, 'expiry')
+      if (refusal === null) subjects.push(subject)
+      else if (ENDS_LOOKING.has(refusal.rule)) return chooseDeletable(subjects, 'expiry')
+      if (subjects.length === most) return chooseDeletable(subjects, 'expiry')
     }
-    if (page.length < PAGE_SETS) return chooseDeletable(subjects, 'expiry')
+    if (page.length < limit) return chooseDeletable(subjects, 'expiry')
     after = page.at(-1) ?? null
   }
 }
@@ -112,9 +129,9 @@ async function noteStop(
 ): Promise<boolean> {
   const { instance, policy } = found
   const cutoff = instant(now - policy.dataRetentionDays * DAY_MS)
-  const [oldest] = await setsRetainedBefore(tx, instance.id, cutoff, now, null, 1)
+  const [oldest] = await setsRetainedBefore(tx, instance.id, cutoff, now, 'all', null, 1)
   if (!oldest) return false
-  const kept = await keptSetsOf(tx, found, 1, now)
+  const kept = await keptSetsOf(tx, found, null, now)
   const verdict = judgeSet({ ...found, id: String(oldest.id), set: oldest, kept, now }, 'expiry')
   const stop = verdict.findings.find(({ rule, holds }) => rule === 'backups-succeed' && !holds)
   if (!stop) return false

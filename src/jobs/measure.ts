@@ -92,7 +92,7 @@ function tallies(meters: Meters): Pick<Measurements, 'notifications' | 'pings' |
 
 async function find({ catalogue, clock, folders, log }: Needs): Promise<Found> {
   const [figures, spaces] = await Promise.all([
-    within(catalogue.transaction((tx) => readLimited(tx, clock))).catch((error: unknown) => {
+    within(catalogue.snapshot((tx) => readLimited(tx, clock))).catch((error: unknown) => {
       log.warn('catalogue not measured', { error: describeError(error) })
       return null
     }),

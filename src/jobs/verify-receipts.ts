@@ -4,7 +4,7 @@ import type { InstanceId } from '../base/ids.ts'
 import type { ReceiptChain } from '../base/receipt-chain.ts'
 import type { Catalogue, Transaction } from '../catalogue/database.ts'
 import { alarmsOf, endAlarms, recordEvent } from '../catalogue/events.ts'
-import { listHeads, nextReceipts, type ReceiptPlace, readOneMoment } from '../catalogue/receipts.ts'
+import { listHeads, nextReceipts, type ReceiptPlace } from '../catalogue/receipts.ts'
 import type { StoredReceipt } from '../domain/receipt.ts'
 import {
   openReceiptAudit,
@@ -47,8 +47,7 @@ export async function verifyReceipts(
   const kept = typeof outside === 'string' ? null : outside
   const audit = openReceiptAudit(receipts, headsOf(kept, instanceId))
   if (typeof outside === 'string') audit.note(null, null, outside)
-  const count = await catalogue.transaction(async (tx) => {
-    await readOneMoment(tx)
+  const count = await catalogue.snapshot(async (tx) => {
     await addReceipts(tx, audit, instanceId, signal)
     return compareHeads(tx, audit, instanceId)
   })

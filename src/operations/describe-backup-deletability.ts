@@ -11,7 +11,6 @@ import { defineOperation } from '../wire/operation.ts'
 import { splitIds, text } from '../wire/parameters.ts'
 import type { OperationParts } from './parts.ts'
 import {
-  NO_SETS,
   PageFields,
   pageFields,
   pageOf,
@@ -42,7 +41,7 @@ export const DescribeBackupDeletability = defineOperation(
     origin: 'holdfast',
     parameters: z.object({
       DBInstanceId: text('The instance; also one that was released.', '实例 ID。'),
-      BackupId: text('Only this set.', '备份集 ID。').optional(),
+      BackupId: text('Only these sets, separated by commas.', '备份集 ID。').optional(),
       ...setListParameters(1000),
     }),
     response: z.object({
@@ -58,12 +57,9 @@ export const DescribeBackupDeletability = defineOperation(
     return catalogue.transaction(async (tx) => {
       const found = (await readInstances(tx, [instanceId])).get(instanceId)
       if (!found) throw refuse('InvalidDBInstanceName.NotFound')
-      const [setId = null] = BackupId === undefined ? [] : splitIds(BackupId, instanceId)
-      const filter = { setId, state: null, mode: null, from, to }
-      const none = BackupId !== undefined && setId === null
-      const listed = none
-        ? NO_SETS
-        : await listSets(tx, instanceId, filter, now, pageOf(parameters))
+      const setIds = BackupId === undefined ? null : splitIds(BackupId, instanceId)
+      const filter = { setIds, state: null, mode: null, from, to }
+      const listed = await listSets(tx, instanceId, filter, now, pageOf(parameters))
       const kept = await keptSetsOf(tx, found, 1, now)
       return {
         DBInstanceId: instanceId,

@@ -17,7 +17,7 @@ export const DescribeBackupHolds = defineOperation(
     origin: 'holdfast',
     parameters: z.object({
       DBInstanceId: text('The instance; also one that was released.', '实例 ID。'),
-      BackupId: text('Only of this set.', '备份集 ID。').optional(),
+      BackupId: text('Only of these sets, separated by commas.', '备份集 ID。').optional(),
     }),
     response: z.object({
       Items: z.object({
@@ -40,11 +40,11 @@ export const DescribeBackupHolds = defineOperation(
   async ({ parameters, now, refuse }, { catalogue }: Pick<OperationParts, 'catalogue'>) => {
     const instanceId = parameters.DBInstanceId as InstanceId
     const { BackupId } = parameters
-    const setId = BackupId === undefined ? null : (splitIds(BackupId, instanceId)[0] ?? '')
+    const setIds = BackupId === undefined ? null : splitIds(BackupId, instanceId)
     const holds = await catalogue.transaction(async (tx) => {
       const found = await readInstances(tx, [instanceId])
       if (found.size === 0) throw refuse('InvalidDBInstanceName.NotFound')
-      return listHolds(tx, instanceId, setId, now)
+      return listHolds(tx, instanceId, setIds, now)
     })
     const shown = holds.map((hold) => ({
       HoldId: String(hold.id),

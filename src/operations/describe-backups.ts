@@ -80,16 +80,15 @@ export const DescribeBackups = defineOperation(
       const found = await findInstance(tx, parameters.DBInstanceId)
       if (!found) throw refuse('InvalidDBInstanceName.NotFound')
       const { BackupId } = parameters
-      const [setId = null] = BackupId ? splitIds(BackupId, found.instance.id) : []
+      const setIds = BackupId === undefined ? null : splitIds(BackupId, found.instance.id)
       const filter: SetFilter = {
-        setId,
+        setIds,
         state: stateOf(parameters.BackupStatus),
         mode: parameters.BackupMode ?? null,
         from,
         to,
       }
-      const namesNone = BackupId !== undefined && setId === null
-      const none = namesNone || parameters.BackupType === 'IncrementalBackup'
+      const none = parameters.BackupType === 'IncrementalBackup'
       const listed = none
         ? NO_SETS
         : await listSets(tx, found.instance.id, filter, now, pageOf(parameters))

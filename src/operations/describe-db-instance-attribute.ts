@@ -3,13 +3,12 @@ import { attachedServersOf } from '../catalogue/attached-servers.ts'
 import type { Transaction } from '../catalogue/database.ts'
 import { findInstance } from '../catalogue/instances.ts'
 import { localServersOf } from '../catalogue/local-servers.ts'
-import { usageOf } from '../catalogue/usage.ts'
+import { storedBytesOf } from '../catalogue/usage.ts'
 import type { Instance } from '../domain/instance.ts'
 import { defineOperation } from '../wire/operation.ts'
 import { text } from '../wire/parameters.ts'
 import { createdAt, InstanceFields, instanceFields } from './instance-fields.ts'
 import type { OperationParts } from './parts.ts'
-import { UsageFields, usageFields } from './usage-fields.ts'
 
 /** One instance, with its address and what its backups take. */
 export const DescribeDBInstanceAttribute = defineOperation(
@@ -33,10 +32,8 @@ export const DescribeDBInstanceAttribute = defineOperation(
                 z.object({ NodeId: z.string(), NodeRole: z.string(), Status: z.string() }),
               ),
             }),
-            /** Ours: bytes of all stored objects of the instance's sets. */
+            /** Ours: bytes of all stored objects of the instance's sets; in parts: DescribeResourceUsage. */
             BackupStoredBytes: z.number(),
-            /** Ours: the same in parts, as DescribeResourceUsage has it. */
-            BackupUsage: z.object(UsageFields),
           }),
         ),
       }),
@@ -51,7 +48,6 @@ export const DescribeDBInstanceAttribute = defineOperation(
       const found = await findInstance(tx, parameters.DBInstanceId)
       if (!found) throw refuse('InvalidDBInstanceId.NotFound')
       const servers = await serversOf(tx, found.instance)
-      const usage = await usageOf(tx, found.instance.id)
       const primary = servers.find((server) => server.role === 'primary')
       const attribute = {
         ...instanceFields(found, region),
@@ -65,8 +61,7 @@ export const DescribeDBInstanceAttribute = defineOperation(
             Status: found.instance.status,
           })),
         },
-        BackupStoredBytes: usage.storedBytes,
-        BackupUsage: usageFields(usage),
+        BackupStoredBytes: await storedBytesOf(tx, found.instance.id),
       }
       return { Items: { DBInstanceAttribute: [attribute] } }
     })

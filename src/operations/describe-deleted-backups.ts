@@ -2,7 +2,8 @@ import { z } from 'zod'
 import { isoSeconds } from '../base/clock.ts'
 import type { InstanceId } from '../base/ids.ts'
 import { type DeletedSet, listDeletedSets } from '../catalogue/deletions.ts'
-import { type Forecast, forecastDeletion } from '../catalogue/forecast.ts'
+import type { Forecast } from '../catalogue/forecast.ts'
+import { forecastEach } from '../catalogue/forecast-each.ts'
 import { readInstances } from '../catalogue/instances.ts'
 import { defineOperation } from '../wire/operation.ts'
 import { splitIds, text } from '../wire/parameters.ts'
@@ -44,7 +45,7 @@ export const DescribeDeletedBackups = defineOperation(
     origin: 'holdfast',
     parameters: z.object({
       DBInstanceId: text('The instance; also one that was released.', '实例 ID。'),
-      BackupId: text('Only this set.', '备份集 ID。').optional(),
+      BackupId: text('Only these sets, separated by commas.', '备份集 ID。').optional(),
       ...pageParameters(30, 100),
     }),
     response: z.object({
@@ -57,17 +58,19 @@ export const DescribeDeletedBackups = defineOperation(
     },
   },
   async ({ parameters, now, refuse }, { catalogue }: Pick<OperationParts, 'catalogue'>) =>
-    catalogue.transaction(async (tx) => {
+    catalogue.snapshot(async (tx) => {
       const instanceId = parameters.DBInstanceId as InstanceId
       const found = (await readInstances(tx, [instanceId])).get(instanceId)
       if (!found) throw refuse('InvalidDBInstanceName.NotFound')
       const { BackupId } = parameters
-      const setId = BackupId === undefined ? null : (splitIds(BackupId, instanceId)[0] ?? '')
-      const listed = await listDeletedSets(tx, instanceId, setId, now, pageOf(parameters))
-      const shown = []
-      for (const set of listed.sets) {
-        shown.push(show(set, await forecastDeletion(tx, instanceId, [set.id], now)))
-      }
+      const setIds = BackupId === undefined ? null : splitIds(BackupId, instanceId)
+      const listed = await listDeletedSets(tx, instanceId, setIds, now, pageOf(parameters))
+      const ids = listed.sets.map((set) => set.id)
+      const forecasts = await forecastEach(tx, instanceId, ids, now)
+      const shown = listed.sets.flatMap((set) => {
+        const forecast = forecasts.get(set.id)
+        return forecast ? [show(set, forecast)] : []
+      })
       return { Items: { DeletedBackup: shown }, ...pageFields(parameters, listed) }
     }),
 )

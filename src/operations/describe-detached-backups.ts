@@ -8,7 +8,7 @@ import { keptSetsOf } from '../catalogue/kept-sets.ts'
 import { releasedBySet } from '../catalogue/released-by-set.ts'
 import type { KeptSets } from '../domain/kept-sets.ts'
 import { defineOperation } from '../wire/operation.ts'
-import { choice, text } from '../wire/parameters.ts'
+import { choice, splitIds, text } from '../wire/parameters.ts'
 import type { OperationParts } from './parts.ts'
 import { SetFields, setFields } from './set-fields.ts'
 import {
@@ -52,9 +52,10 @@ export const DescribeDetachedBackups = defineOperation(
     errors: SET_LIST_ERRORS,
   },
   async ({ parameters, now }, { catalogue, undeleteWindowMs }: Needs) => {
-    const { DBInstanceId = null, BackupId: setId = null, BackupMode: mode = null } = parameters
+    const { DBInstanceId = null, BackupId, BackupMode: mode = null } = parameters
     const { StartTime: from = null, EndTime: to = null } = parameters
-    const filter: SetFilter = { setId, state: null, mode, from, to }
+    const setIds = BackupId === undefined ? null : splitIds(BackupId, DBInstanceId ?? '')
+    const filter: SetFilter = { setIds, state: null, mode, from, to }
     return catalogue.transaction(async (tx) => {
       const listed =
         parameters.BackupStatus === 'Failed'

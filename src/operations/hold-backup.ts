@@ -9,12 +9,14 @@ import { subjectsNamed } from './named-sets.ts'
 import type { OperationParts } from './parts.ts'
 
 const REASON_CHARACTERS_MAX = 200
+/** At once, of one set: refusals and listings name each of them. */
+const HOLDS_PER_SET_MAX = 100
 
 type Needs = Pick<OperationParts, 'catalogue' | 'receipts' | 'log'>
 
 /**
  * Holds one set: nothing deletes it, on no path, until the hold is released or ends. A set may have
- * several holds.
+ * several holds, 100 at a time.
  */
 export const HoldBackup = defineOperation(
   {
@@ -64,6 +66,9 @@ export const HoldBackup = defineOperation(
       if (!set) throw refuse('InvalidBackupSetID.NotFound', id.slice(0, 64))
       if (set.state !== 'kept') {
         throw refuse('IncorrectBackupSetState', 'the run failed: there is nothing to hold')
+      }
+      if (set.holds.length >= HOLDS_PER_SET_MAX) {
+        throw refuse('IncorrectBackupSetState', `the set has ${set.holds.length} holds already`)
       }
       const holdId = await insertHold(tx, {
         instanceId: found.instance.id,

@@ -1,8 +1,9 @@
 import { z } from 'zod'
 import { instant, isoMilliseconds } from '../base/clock.ts'
+import type { InstanceId } from '../base/ids.ts'
 import { reusePlans } from '../catalogue/database.ts'
 import { forecastDeletion } from '../catalogue/forecast.ts'
-import { lockInstance } from '../catalogue/instances.ts'
+import { readInstances } from '../catalogue/instances.ts'
 import { judgeDeletion } from '../domain/deletion.ts'
 import { ruleName, type Subject } from '../domain/deletion-rules.ts'
 import { type RecoveryTime, recoveryTime } from '../domain/kept-sets.ts'
@@ -75,9 +76,10 @@ export const PreviewDeleteBackup = defineOperation(
   async ({ parameters, now, refuse }, { catalogue, undeleteWindowMs }: Needs) => {
     const ids = splitIds(parameters.BackupId, parameters.DBInstanceId)
     if (ids.length === 0) throw refuse('ParameterLeastAssociate', 'BackupId names no backup set')
-    return catalogue.transaction(async (tx) => {
+    return catalogue.snapshot(async (tx) => {
       await reusePlans(tx)
-      const found = await lockInstance(tx, parameters.DBInstanceId)
+      const instanceId = parameters.DBInstanceId as InstanceId
+      const found = (await readInstances(tx, [instanceId])).get(instanceId)
       if (!found) throw refuse('InvalidDBInstanceName.NotFound')
       if (ids.length > SETS_PER_CALL_MAX) {
         throw refuse('DeleteBackupSetNumExceed', tooManySets(ids.length))

@@ -1,25 +1,30 @@
 import { z } from 'zod'
 import { DAY_MS, type Instant, instant, isoMilliseconds } from '../base/clock.ts'
-import { setsRetainedBefore } from '../catalogue/automatic.ts'
+import type { BackupSetId } from '../base/ids.ts'
+import { type RetainedSet, setsRetainedBefore } from '../catalogue/automatic.ts'
 import type { Transaction } from '../catalogue/database.ts'
 import { forecastDeletion } from '../catalogue/forecast.ts'
-import type { InstanceWithPolicy } from '../catalogue/instances.ts'
+import { findInstance, type InstanceWithPolicy } from '../catalogue/instances.ts'
 import { keptSetsOf } from '../catalogue/kept-sets.ts'
 import { chooseDeletable, judgeSet } from '../domain/deletion.ts'
 import { ruleName, type Subject } from '../domain/deletion-rules.ts'
 import type { BackupPolicy } from '../domain/instance.ts'
+import type { KeptSets } from '../domain/kept-sets.ts'
 import { weakenedProtections } from '../domain/policy.ts'
 import type { Finding } from '../domain/verdict.ts'
 import { defineOperation } from '../wire/operation.ts'
-import { lockForPolicy } from './modify-backup-policy.ts'
 import type { OperationParts } from './parts.ts'
 import { changedPolicy, POLICY_ERRORS, POLICY_PARAMETERS } from './policy-parameters.ts'
 import { bytesOf } from './purge-deleted-backup.ts'
 
 type Needs = Pick<OperationParts, 'catalogue' | 'undeleteWindowMs'>
 
-/** More sets than that are counted, and not listed. */
+/** More sets than that are judged and counted, and not listed. */
 const LISTED_MAX = 1000
+
+/** As many as expiry takes at once: those of a batch are judged together, the next after it is gone. */
+const BATCH_SETS = 100
+const PAGE_SETS = 1000
 
 const ExpiringBackup = z.object({
   BackupId: z.string(),
@@ -35,7 +40,8 @@ const ExpiringBackup = z.object({
 
 /**
  * Says what ModifyBackupPolicy with the same parameters would let expire, and when, and changes
- * nothing. Sets that would expire first come first.
+ * nothing; also of a stopped instance. Sets that would expire first come first, at most 1,000 are listed;
+ * counts and bytes are of all kept sets.
  */
 export const PreviewModifyBackupPolicy = defineOperation(
   {
@@ -52,7 +58,7 @@ export const PreviewModifyBackupPolicy = defineOperation(
       Items: z.object({ Backup: z.array(ExpiringBackup) }),
       /** Of all kept sets, also of those beyond what is listed. */
       TotalRecordCount: z.number(),
-      /** Of those that go at once. */
+      /** Of all that go at once, also of those beyond what is listed; bytes as if deleted together. */
       ExpiringAtOnceCount: z.number(),
       ReleasedBytes: z.number(),
       FreedBytes: z.number(),
@@ -64,21 +70,29 @@ export const PreviewModifyBackupPolicy = defineOperation(
   },
   async (request, { catalogue, undeleteWindowMs }: Needs) => {
     const { parameters, now, refuse } = request
-    return catalogue.transaction(async (tx) => {
-      const found = await lockForPolicy(tx, parameters.DBInstanceId, refuse)
+    return catalogue.snapshot(async (tx) => {
+      const found = await findInstance(tx, parameters.DBInstanceId)
+      if (!found) throw refuse('InvalidDBInstanceId.NotFound')
+      if (found.instance.type === 'Readonly') throw refuse('ReadDBInstanceNotSupport')
       const policy = changedPolicy(parameters, found.policy, refuse)
-      const { subjects, total } = await keptSubjects(tx, { ...found, policy }, now)
-      const going = chooseDeletable(subjects, 'expiry')
-      const ids = new Set(going.flatMap(({ set }) => (set ? [set.id] : [])))
+      const changed = { ...found, policy }
+      const kept = await keptSetsOf(tx, changed, null, now)
+      const ids = await expiringAtOnce(tx, changed, kept, now)
+      const everything = instant(Number.MAX_SAFE_INTEGER)
+      const listed = await setsRetainedBefore(
+        ...([tx, found.instance.id, everything, now, 'all', null, LISTED_MAX] as const),
+      )
       const end = instant(now + undeleteWindowMs)
       const forecast = await forecastDeletion(tx, found.instance.id, [...ids], end)
       return {
         DBInstanceId: found.instance.id,
         Weakens: { Parameter: [...weakenedProtections(found.policy, policy)] },
         Items: {
-          Backup: subjects.map((subject) => show(subject, found.policy, going.includes(subject))),
+          Backup: listed.map((set) =>
+            show(subjectOf(set, changed, kept, now), found.policy, ids.has(set.id)),
+          ),
         },
-        TotalRecordCount: total,
+        TotalRecordCount: kept.count,
         ExpiringAtOnceCount: ids.size,
         ...bytesOf(forecast),
         LogFiles: { LogFile: [] },
@@ -87,13 +101,34 @@ export const PreviewModifyBackupPolicy = defineOperation(
   },
 )
 
-async function keptSubjects(tx: Transaction, changed: InstanceWithPolicy, now: Instant) {
-  const kept = await keptSetsOf(tx, changed, LISTED_MAX, now)
-  const everything = instant(Number.MAX_SAFE_INTEGER)
-  const { id } = changed.instance
-  const sets = await setsRetainedBefore(tx, id, everything, now, null, LISTED_MAX)
-  const subjects = sets.map((set) => ({ ...changed, id: String(set.id), set, kept, now }))
-  return { subjects, total: kept.count }
+/** All that expiry would take before it finds nothing more, in batches as it does. */
+async function expiringAtOnce(
+  tx: Transaction,
+  changed: InstanceWithPolicy,
+  kept: KeptSets,
+  now: Instant,
+): Promise<ReadonlySet<BackupSetId>> {
+  const cutoff = instant(now - changed.policy.dataRetentionDays * DAY_MS)
+  const going = new Set<BackupSetId>()
+  let after: RetainedSet | null = null
+  for (;;) {
+    const page: readonly RetainedSet[] = await setsRetainedBefore(
+      ...([tx, changed.instance.id, cutoff, now, 'unclaimed', after, PAGE_SETS] as const),
+    )
+    for (let from = 0; from < page.length; from += BATCH_SETS) {
+      const left = { ...kept, count: kept.count - going.size }
+      const batch = page
+        .slice(from, from + BATCH_SETS)
+        .map((set) => subjectOf(set, changed, left, now))
+      for (const { set } of chooseDeletable(batch, 'expiry')) if (set) going.add(set.id)
+    }
+    after = page.at(-1) ?? null
+    if (page.length < PAGE_SETS) return going
+  }
+}
+
+function subjectOf(set: RetainedSet, changed: InstanceWithPolicy, kept: KeptSets, now: Instant) {
+  return { ...changed, id: String(set.id), set, kept, now }
 }
 
 function show(subject: Subject, before: BackupPolicy, atOnce: boolean) {

@@ -60,7 +60,7 @@ test('E1, E3, P1: sets past the retention expire; a held one and the newest good
   await untilKept(instance, [first, third])
 })
 
-test('E1: a shorter retention acts at once, as its preview said', async () => {
+test('E1, E8: a shorter retention acts at once, as its preview said', async () => {
   const instance = await service.createInstance('Basic')
   const on = { DBInstanceId: instance }
   await service.ask('ModifyBackupPolicy', { ...on, BackupRetentionPeriod: '30' })

@@ -3,26 +3,31 @@ import { after, before, test } from 'node:test'
 import type { Work } from '../../bench/counted-work.ts'
 import { totals } from '../../bench/counted-work.ts'
 import { FilledCatalogue } from '../../bench/filled-catalogue.ts'
-import { DAY_MS, instant } from '../../src/base/clock.ts'
+import { firstFree } from '../../bench/made-up-history.ts'
+import { DAY_MS, HOUR_MS, instant } from '../../src/base/clock.ts'
 import type { InstanceId } from '../../src/base/ids.ts'
+import { SILENT } from '../../src/base/logger.ts'
 import { countWrongSums } from '../../src/catalogue/audit.ts'
 import { instancesPastRetention } from '../../src/catalogue/automatic.ts'
 import type { Transaction } from '../../src/catalogue/database.ts'
 import { instancesDueForPurge, purgeNext } from '../../src/catalogue/deletions.ts'
-import { lockInstance } from '../../src/catalogue/instances.ts'
+import { lockInstance, updatePolicy } from '../../src/catalogue/instances.ts'
 import { isJobQueued, openJobs } from '../../src/catalogue/jobs.ts'
 import {
   abandonRewrites,
   instancesDueForReclaim,
   settlePurges,
 } from '../../src/catalogue/reclaim.ts'
+import { expireSets } from '../../src/jobs/expire-sets.ts'
 import { DeleteBackup } from '../../src/operations/delete-backup.ts'
+import { DescribeDeletedBackups } from '../../src/operations/describe-deleted-backups.ts'
 import { PreviewDeleteBackup } from '../../src/operations/preview-delete-backup.ts'
 import { PurgeDeletedBackup } from '../../src/operations/purge-deleted-backup.ts'
 import { UndeleteBackup } from '../../src/operations/undelete-backup.ts'
 import { openTestCatalogue, type TestCatalogue } from '../../src/testing/catalogue-server.ts'
 
 const NOW = instant(1_800_000_000_000)
+const NEVER = new AbortController().signal
 const SHORT = 500
 const LONG = 4000
 const INSTANCE = 'pgm-00000000000long1' as InstanceId
@@ -51,6 +56,14 @@ after(async () => {
   for (const made of filled.values()) await made[Symbol.asyncDispose]()
   await server[Symbol.asyncDispose]()
 })
+
+function setsRead({ tables }: Work): number {
+  return tables.find(({ table }) => table === 'backup_set')?.read ?? 0
+}
+
+function itemsOf(reply: Readonly<Record<string, unknown>>): readonly unknown[] {
+  return (reply['Items'] as { DeletedBackup: readonly unknown[] }).DeletedBackup
+}
 
 type Act = (made: FilledCatalogue, ids: readonly number[]) => Promise<unknown>
 
@@ -168,6 +181,48 @@ const WATCHED: readonly {
   { name: 'which rewrites were left', watch: (tx) => abandonRewrites(tx, INSTANCE) },
   { name: 'which purges have ended', watch: (tx) => settlePurges(tx, INSTANCE, NOW) },
 ]
+
+/** What is asked again and again, and must not grow with what is deleted or with the history. */
+test(`P2: expiry that MinimumBackupSets stops reads no more kept sets after ${LONG} than after ${SHORT}`, async () => {
+  const look = async (sets: number) => {
+    const made = filled.get(sets)
+    assert.ok(made)
+    const minimum = (value: number | null) =>
+      made.catalogue.transaction(async (tx) => {
+        const found = await lockInstance(tx, INSTANCE)
+        assert.ok(found)
+        const policy = { ...found.policy, dataRetentionDays: 7, minimumBackupSets: value }
+        await updatePolicy(tx, INSTANCE, policy, NOW)
+      })
+    await minimum(sets + 1)
+    try {
+      // An hour after the newest set, so that it is the minimum that stops expiry.
+      const now = instant(NOW - 8 * DAY_MS + HOUR_MS)
+      const clock = { now: () => now, refresh: async () => {} }
+      const expire = () => expireSets({ ...made.needs(DAY_MS), clock }, SILENT, NEVER)
+      return setsRead(await made.count(expire))
+    } finally {
+      await minimum(null)
+    }
+  }
+  // Held sets are passed over one by one: of them there are more in the longer history.
+  const [short, long] = [
+    (await look(SHORT)) - firstFree(SHORT),
+    (await look(LONG)) - firstFree(LONG),
+  ]
+  assert.ok(short > 0)
+  assert.ok(long <= short, `${long} sets are read, ${short} before`)
+})
+
+test('I14: a page of DescribeDeletedBackups reads each deleted set a few times, not once for each row', async () => {
+  const made = filled.get(SHORT)
+  assert.ok(made)
+  const ask = () => made.ask(DescribeDeletedBackups, 'pgm-00000000waiting1', [], DAY_MS)
+  const page = itemsOf(await ask())
+  assert.equal(page.length, 30)
+  const read = setsRead(await made.count(ask))
+  assert.ok(read < 10 * SHORT, `${read} rows of ${SHORT} sets`)
+})
 
 for (const { name, watch } of WATCHED) {
   test(`I14: looking ${name} reads no history: after ${LONG} sets as little as after ${SHORT}`, async () => {

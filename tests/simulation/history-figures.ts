@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import type { Instant } from '../../src/base/clock.ts'
 import type { BackupSetId } from '../../src/base/ids.ts'
-import { forecastDeletion } from '../../src/catalogue/forecast.ts'
+import { type Forecast, forecastDeletion } from '../../src/catalogue/forecast.ts'
+import { forecastEach } from '../../src/catalogue/forecast-each.ts'
 import { releasedBySet } from '../../src/catalogue/released-by-set.ts'
 import { type Usage, usageOf } from '../../src/catalogue/usage.ts'
 import type { History } from './history.ts'
@@ -46,13 +47,19 @@ export async function checkSetFigures(history: History, at: Instant): Promise<vo
   const kept = history.of('kept')
   const lasting = history.of('deleted').filter(({ purgeAfter }) => purgeAfter > at)
   await history.parts.catalogue.transaction(async (tx) => {
+    const each = [...kept, ...lasting].map(({ set }) => set.setId as BackupSetId)
+    const alone = new Map<BackupSetId, Forecast>()
+    for (const id of each) {
+      alone.set(id, await forecastDeletion(tx, history.instanceId, [id], at))
+    }
+    assert.deepEqual(await forecastEach(tx, history.instanceId, each, at), alone)
     const listed = await releasedBySet(tx, idsOf(kept), at)
     for (const made of kept) {
       const id = made.set.setId as BackupSetId
       const others = kept.filter((other) => other !== made)
-      const foretold = await forecastDeletion(tx, history.instanceId, [id], at)
+      const foretold = alone.get(id)
       assert.equal(listed.get(id), markAndSweep([made], [...others, ...lasting]))
-      assert.equal(foretold.releasedBytes, listed.get(id))
+      assert.equal(foretold?.releasedBytes, listed.get(id))
     }
   })
 }

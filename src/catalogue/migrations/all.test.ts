@@ -72,7 +72,7 @@ test('brings a catalogue of the first release up to date, with its instances and
   const found = await catalogue.transaction((tx) => findInstance(tx, id))
   assert.equal(found?.instance.origin, 'local')
   assert.equal(found?.instance.deletionProtection, false)
-  const all = { setId: null, state: null, mode: null, from: null, to: null }
+  const all = { setIds: null, state: null, mode: null, from: null, to: null }
   const { sets } = await catalogue.transaction((tx) =>
     listSets(tx, id, all, instant(3), { offset: 0, limit: 9 }),
   )
