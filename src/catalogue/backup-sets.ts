@@ -9,7 +9,6 @@ import { sqlOf } from './database.ts'
 import { activeHoldsSql } from './holds.ts'
 import { lockInstance } from './instances.ts'
 import { pinnedSql } from './pins.ts'
-import { plannedOnce } from './sql/connection.ts'
 
 /** A failed run leaves the list by itself this long after it ended. */
 const FAILED_LISTED_DAYS = 7
@@ -47,6 +46,12 @@ export function factsSql(now: Instant) {
     ${activeHoldsSql(now)} as holds`
 }
 
+/** That a set (alias `s`) is listed, and can be named: a kept one, or a run that failed of late. */
+export function listedSql(now: Instant) {
+  return sql<boolean>`(s.state = 'kept' or (s.state = 'failed'
+    and s.finished_at > ${now - FAILED_LISTED_DAYS * DAY_MS}))`
+}
+
 export interface Page {
   readonly offset: number
   readonly limit: number
@@ -66,9 +71,7 @@ export function listSets(
   now: Instant,
   page: Page,
 ): Promise<SetPage> {
-  const wanted = sql`s.instance_id = ${instanceId}
-    and (s.state = 'kept' or (s.state = 'failed'
-      and s.finished_at > ${now - FAILED_LISTED_DAYS * DAY_MS}))`
+  const wanted = sql`s.instance_id = ${instanceId} and ${listedSql(now)}`
   return readPage(tx, wanted, filter, now, page)
 }
 
@@ -111,21 +114,6 @@ async function readPage(
     ${listed} order by s.started_at desc, s.set_id desc
     limit ${page.limit} offset ${page.offset}`.execute(db)
   return { sets: rows, total: counted.rows[0]?.total ?? 0 }
-}
-
-/** What the rules need of the sets of this very instance that are named; unknown ones are absent. */
-export async function factsOfSets(
-  tx: Transaction,
-  instanceId: InstanceId,
-  ids: readonly BackupSetId[],
-  now: Instant,
-): Promise<ReadonlyMap<BackupSetId, BackupSetFacts>> {
-  const { rows } = await sql<BackupSetFacts>`${plannedOnce}
-    select ${factsSql(now)} from backup_set s
-    where s.instance_id = ${instanceId} and s.set_id = any(${ids}::bigint[])
-      and (s.state = 'kept' or (s.state = 'failed'
-        and s.finished_at > ${now - FAILED_LISTED_DAYS * DAY_MS}))`.execute(sqlOf(tx))
-  return new Map(rows.map((row) => [row.id, row]))
 }
 
 /** Where a set of any state is in its life; `purgeAfter` is set while it is deleted. */

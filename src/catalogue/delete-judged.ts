@@ -9,6 +9,7 @@ import type { Cause } from '../domain/verdict.ts'
 import type { Transaction } from './database.ts'
 import { deleteSets, windowEnd } from './deletions.ts'
 import type { Forecast } from './forecast.ts'
+import type { Member } from './members.ts'
 import type { Queue } from './queue.ts'
 import { appendReceipt } from './receipts.ts'
 
@@ -24,6 +25,8 @@ interface Asked {
   readonly requestId: string | null
   readonly actor: Actor
   readonly now: Instant
+  /** The sets as they were read under the lock; absent: they are read here. */
+  readonly members?: readonly Member[]
 }
 
 /**
@@ -36,13 +39,13 @@ export async function deleteJudged(
   { queue, receipts, undeleteWindowMs }: Needs,
   instanceId: InstanceId,
   verdicts: BatchVerdict['verdicts'],
-  { cause, requestId, actor, now }: Asked,
+  { cause, requestId, actor, now, members }: Asked,
 ): Promise<Forecast> {
   const ids = verdicts.flatMap(({ subject }) => (subject.set ? [subject.set.id] : []))
   const purgeAfter = windowEnd(now, undeleteWindowMs)
   const by = { requestId, actor }
   const record = { cause, ...by, deletedAt: now, purgeAfter }
-  const forecast = await deleteSets(tx, instanceId, ids, record)
+  const forecast = await deleteSets(tx, instanceId, ids, record, members ?? null)
   const details = deletionDetails(cause, verdicts, forecast, purgeAfter)
   const kind = cause === 'expiry' ? 'expire' : 'delete'
   await appendReceipt(tx, receipts, { kind, instanceId, at: now, ...by, details })

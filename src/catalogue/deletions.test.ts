@@ -5,12 +5,13 @@ import type { BackupSetId, InstanceId } from '../base/ids.ts'
 import { judgeSet } from '../domain/deletion.ts'
 import { openTestCatalogue, type TestCatalogue } from '../testing/catalogue-server.ts'
 import { makeTestInstance, makeTestSet } from '../testing/catalogue-sets.ts'
-import { factsOfSets, keptSets } from './backup-sets.ts'
+import { keptSets } from './backup-sets.ts'
 import type { Catalogue } from './database.ts'
 import { deleteSets, endWindows, listDeletedSets, purgeNext, undeleteSets } from './deletions.ts'
 import { insertHold } from './holds.ts'
 import { lockInstance, updatePolicy } from './instances.ts'
 import { keptSetsOf } from './kept-sets.ts'
+import { namedSets } from './members.ts'
 
 const START = instant(1_800_000_000_000)
 
@@ -116,7 +117,7 @@ test('T4: a policy changed in the same millisecond counts for what is asked afte
     catalogue.transaction(async (tx) => {
       const found = await lockInstance(tx, instance)
       assert.ok(found)
-      const set = (await factsOfSets(tx, instance, [first], now)).get(first) ?? null
+      const [set = null] = await namedSets(tx, instance, [first], now)
       const kept = await keptSetsOf(tx, found, 1, now)
       return judgeSet({ ...found, id: String(first), set, kept, now }, 'by-hand').refusal?.rule
     })
@@ -178,8 +179,8 @@ test('H3: a hold counts until the millisecond before its end, each of several by
     )
   }
   const reasons = async (now: Instant) => {
-    const facts = await catalogue.transaction((tx) => factsOfSets(tx, instance, [first], now))
-    return facts.get(first)?.holds.map((hold) => hold.reason)
+    const [set] = await catalogue.transaction((tx) => namedSets(tx, instance, [first], now))
+    return set?.holds.map((hold) => hold.reason)
   }
   assert.deepEqual(await reasons(at(9)), ['short', 'long', 'open'])
   assert.deepEqual(await reasons(at(10)), ['long', 'open'])

@@ -9,7 +9,8 @@ import type { Transaction } from './database.ts'
 import { sqlOf } from './database.ts'
 import type { DecidedPurge } from './endings.ts'
 import { purgeSets } from './endings.ts'
-import { type Forecast, forecastDeletion } from './forecast.ts'
+import { type Forecast, foretell } from './forecast.ts'
+import { type Member, membersNamed } from './members.ts'
 import { beingReadSql } from './pins.ts'
 import { lockSeries } from './series.ts'
 import { plannedOnce } from './sql/connection.ts'
@@ -34,36 +35,51 @@ export interface DeletionRecord {
 
 /**
  * Takes kept sets out of every list, in one transaction with what was foretold. The caller has
- * judged them under the instance's lock; without an undelete window it asks for the purge job in the
- * same transaction.
+ * judged them under the instance's lock, and may have read them as members then; without an undelete
+ * window it asks for the purge job in the same transaction.
  */
 export async function deleteSets(
   tx: Transaction,
   instanceId: InstanceId,
   setIds: readonly BackupSetId[],
   record: DeletionRecord,
+  members: readonly Member[] | null = null,
 ): Promise<Forecast> {
-  const series = await lockSeries(tx, instanceId)
+  const of = await lockSeries(tx, instanceId)
   const at = instant(Math.max(record.purgeAfter, record.deletedAt))
-  const forecast = await forecastDeletion(tx, instanceId, setIds, at)
-  const db = sqlOf(tx)
-  const { actor } = record
-  const made = await sql<{ deletion: number }>`${plannedOnce}
-    insert into deletion (series, request_id, access_key_id, user_name, address, cause, deleted_at,
-      purge_after, set_ids, released_bytes, freed_bytes)
-    values (${series}, ${record.requestId ?? ''}, ${actor.accessKeyId ?? ''}, ${actor.user},
-      ${actor.address ?? ''}, ${record.cause}, ${record.deletedAt}, ${record.purgeAfter}, ${setIds}::bigint[],
-      ${forecast.releasedBytes}, ${forecast.freedBytes})
-    returning deletion`.execute(db)
-  invariant(made.rows[0], 'the deletion was inserted')
-  const marked = await sql`${plannedOnce}
-    update backup_set set state = 'deleted', deletion = ${made.rows[0].deletion},
-      purge_after = ${record.purgeAfter}
-    where series = ${series} and state = 'kept' and set_id = any(${setIds}::bigint[])
-    returning 1`.execute(db)
-  invariant(marked.rows.length === setIds.length, 'every judged set is still kept')
-  await countKept(tx, series, -marked.rows.length)
+  const mine = members ?? (await membersNamed(tx, of.series, setIds))
+  const forecast = await foretell(tx, of, mine, at)
+  const marked = await markDeleted(tx, of.series, setIds, record, forecast)
+  invariant(marked === setIds.length, 'every judged set is still kept')
   return forecast
+}
+
+/** One statement: what it would cost by itself is mostly the way there and back. */
+async function markDeleted(
+  tx: Transaction,
+  series: SeriesId,
+  setIds: readonly BackupSetId[],
+  record: DeletionRecord,
+  forecast: Forecast,
+): Promise<number> {
+  const { actor } = record
+  const { rows } = await sql<{ count: number }>`${plannedOnce}
+    with made as (
+      insert into deletion (series, request_id, access_key_id, user_name, address, cause, deleted_at,
+        purge_after, set_ids, released_bytes, freed_bytes)
+      values (${series}, ${record.requestId ?? ''}, ${actor.accessKeyId ?? ''}, ${actor.user},
+        ${actor.address ?? ''}, ${record.cause}, ${record.deletedAt}, ${record.purgeAfter},
+        ${setIds}::bigint[], ${forecast.releasedBytes}, ${forecast.freedBytes})
+      returning deletion),
+    marked as (
+      update backup_set set state = 'deleted', deletion = (select deletion from made),
+        purge_after = ${record.purgeAfter}
+      where series = ${series} and state = 'kept' and set_id = any(${setIds}::bigint[])
+      returning 1)
+    update series set kept_count = kept_count - (select count(*) from marked)
+    where series = ${series}
+    returning (select count(*) from marked) as count`.execute(sqlOf(tx))
+  return rows[0]?.count ?? 0
 }
 
 /** A deleted set that can still be brought back. */
@@ -118,7 +134,7 @@ export async function undeleteSets(
   setIds: readonly BackupSetId[],
   now: Instant,
 ): Promise<void> {
-  const series = await lockSeries(tx, instanceId)
+  const { series } = await lockSeries(tx, instanceId)
   const back = await sql`${plannedOnce}
     update backup_set set state = 'kept', deletion = null, purge_after = null,
       retained_from = ${now}
@@ -137,7 +153,7 @@ export async function endWindows(
   instanceId: InstanceId,
   setIds: readonly BackupSetId[],
 ): Promise<void> {
-  const series = await lockSeries(tx, instanceId)
+  const { series } = await lockSeries(tx, instanceId)
   const ended = await sql`${plannedOnce}
     update backup_set set purge_after = ${WINDOW_ENDED}
     where series = ${series} and ${DELETED_BY_ID} and set_id = any(${setIds}::bigint[])
@@ -158,7 +174,7 @@ export async function purgeNext(
   instanceId: InstanceId,
   now: Instant,
 ): Promise<DecidedDeletion | null> {
-  const series = await lockSeries(tx, instanceId)
+  const { series } = await lockSeries(tx, instanceId)
   const due = sql`s.series = ${series} and s.state = 'deleted' and s.purge_after <= ${now}
     and not ${beingReadSql}`
   const { rows } = await sql<{ number: SetNumber; requestId: string | null }>`
@@ -180,9 +196,10 @@ export async function instancesDueForPurge(
   now: Instant,
 ): Promise<readonly InstanceId[]> {
   const { rows } = await sql<{ instanceId: InstanceId }>`
-    select distinct s.instance_id as "instanceId" from backup_set s
-    where s.state = 'deleted' and s.purge_after <= ${now}
-      and not ${beingReadSql}`.execute(sqlOf(tx))
+    select r.instance_id as "instanceId" from series r
+    where exists (select from backup_set s
+      where s.series = r.series and s.state = 'deleted' and s.purge_after <= ${now}
+        and not ${beingReadSql})`.execute(sqlOf(tx))
   return rows.map((row) => row.instanceId)
 }
 

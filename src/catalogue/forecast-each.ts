@@ -3,16 +3,9 @@ import type { BackupSetId, InstanceId } from '../base/ids.ts'
 import { afterEnding, planEnding, type RetirementState, type SeriesView } from '../series/ending.ts'
 import type { PackNumber, SetNumber } from '../series/series.ts'
 import type { Transaction } from './database.ts'
-import {
-  type Forecast,
-  type Member,
-  membersAround,
-  membersNamed,
-  numbersOf,
-  orderOf,
-  runsBetween,
-  seriesOf,
-} from './forecast.ts'
+import { type Forecast, orderOf, runsBetween } from './forecast.ts'
+import { type Member, membersAround, membersNamed, numbersOf } from './members.ts'
+import { seriesOf } from './series.ts'
 import { loadView } from './series-view.ts'
 
 /**

@@ -1,13 +1,11 @@
-import { sql } from 'kysely'
 import type { Instant } from '../base/clock.ts'
-import type { BackupSetId, InstanceId, SeriesId } from '../base/ids.ts'
+import type { BackupSetId, InstanceId } from '../base/ids.ts'
 import { afterEnding, planEnding, type SeriesView } from '../series/ending.ts'
 import type { SetNumber } from '../series/series.ts'
 import type { Transaction } from './database.ts'
-import { sqlOf } from './database.ts'
-import { beingReadSql } from './pins.ts'
-import { joinRuns, loadView, type Neighbours, neighboursSql, type Run } from './series-view.ts'
-import { plannedOnce } from './sql/connection.ts'
+import { type Member, membersAround, membersNamed, numbersOf } from './members.ts'
+import { type CountedSeries, seriesOf } from './series.ts'
+import { joinRuns, loadView, type Run } from './series-view.ts'
 
 /** What deleting sets gives, if their purge is decided at the instant it was asked for. */
 export interface Forecast {
@@ -24,33 +22,34 @@ export interface Forecast {
   readonly exact: boolean
 }
 
-/** Its neighbours are kept sets: whatever is deleted between them may take part. */
-export interface Member extends Neighbours {
-  readonly setId: number
-  readonly deletion: number | null
-  readonly manifestBytes: number
-  readonly pinned: boolean
-  /** Whether its undelete window is over at the instant that is asked for. */
-  readonly over: boolean
-}
-
 /**
  * Foretells the purge of `setIds`, kept or deleted sets of the instance, at an instant `at` of service
  * time. Purges are decided in the order of their deletions; deleted sets whose window is over by then
  * and whose deletion is earlier are purged before, those in a window that lasts longer count as kept.
  * Only deleted sets between the same kept neighbours are looked at: others share no bytes with them.
+ * `members` are the sets if they were read before in this transaction.
  */
 export async function forecastDeletion(
   tx: Transaction,
   instanceId: InstanceId,
   setIds: readonly BackupSetId[],
   at: Instant,
+  members: readonly Member[] | null = null,
 ): Promise<Forecast> {
   const of = await seriesOf(tx, instanceId)
   if (of === null) {
     return { releasedBytes: 0, freedBytes: 0, remainingCount: 0, exact: true }
   }
-  const mine = await membersNamed(tx, of.series, setIds)
+  return foretell(tx, of, members ?? (await membersNamed(tx, of.series, setIds)), at)
+}
+
+/** The same for members of a series that was read. */
+export async function foretell(
+  tx: Transaction,
+  of: CountedSeries,
+  mine: readonly Member[],
+  at: Instant,
+): Promise<Forecast> {
   const last = mine.reduce((newest, member) => Math.max(newest, orderOf(member)), 0)
   const around = await membersAround(tx, of.series, mine, at)
   const endsBefore = (member: Member) => member.over && orderOf(member) <= last
@@ -68,21 +67,6 @@ export async function forecastDeletion(
     remainingCount: of.kept - mine.filter((member) => member.deletion === null).length,
     exact: !mixed && ![...mine, ...before].some((member) => member.pinned),
   }
-}
-
-/** An instance's series with the number of its kept sets; null before its first backup. */
-export async function seriesOf(
-  tx: Transaction,
-  instanceId: InstanceId,
-): Promise<{ readonly series: SeriesId; readonly kept: number } | null> {
-  const { rows } = await sql<{ series: SeriesId; kept: number }>`${plannedOnce}
-    select series, kept_count as kept from series
-    where instance_id = ${instanceId}`.execute(sqlOf(tx))
-  return rows[0] ?? null
-}
-
-export function numbersOf(members: readonly Member[]): readonly SetNumber[] {
-  return members.map((member) => member.number)
 }
 
 /** The runs of those that end; `standing`, ascending, are deleted sets that count as kept. */
@@ -129,46 +113,4 @@ function endInTurn(
 /** The turn of a set's purge; sets that are still kept come after all that are deleted. */
 export function orderOf({ deletion }: Member): number {
   return deletion ?? Number.MAX_SAFE_INTEGER
-}
-
-const MEMBER = sql`s.number, s.set_id as "setId", s.deletion,
-  s.manifest_bytes as "manifestBytes", ${beingReadSql} as pinned`
-
-export async function membersNamed(
-  tx: Transaction,
-  series: SeriesId,
-  setIds: readonly BackupSetId[],
-): Promise<readonly Member[]> {
-  const { columns, joins } = neighboursSql(sql`${series}`, sql`s.number`, 'kept')
-  const { rows } = await sql<Member>`${plannedOnce}
-    select ${MEMBER}, false as over, ${columns} from backup_set s ${joins}
-    where s.series = ${series} and s.state in ('kept', 'deleted')
-      and s.set_id = any(${setIds}::bigint[])
-    order by s.number`.execute(sqlOf(tx))
-  return rows
-}
-
-/**
- * Deleted sets between the kept neighbours of those named, without those themselves, ascending. One
- * between two that are named is found from both.
- */
-export async function membersAround(
-  tx: Transaction,
-  series: SeriesId,
-  named: readonly Member[],
-  at: Instant,
-): Promise<readonly Member[]> {
-  const { rows } = await sql<Member>`${plannedOnce}
-    select distinct on (s.number) ${MEMBER}, s.purge_after <= ${at} as over, r.previous, r.next
-    from (select distinct * from
-        unnest(${named.map((set) => set.previous)}::int[], ${named.map((set) => set.next)}::int[])
-          as u(previous, next)) r
-      cross join lateral (
-        select * from backup_set
-        where series = ${series} and state = 'deleted'
-          and number > r.previous and number < coalesce(r.next, 2147483647)
-        offset 0) s
-    where s.number <> all(${numbersOf(named)}::int[])
-    order by s.number`.execute(sqlOf(tx))
-  return rows
 }

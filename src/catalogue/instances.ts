@@ -101,7 +101,7 @@ export async function readInstances(
   tx: Transaction,
   ids: readonly InstanceId[],
 ): Promise<ReadonlyMap<InstanceId, InstanceWithPolicy>> {
-  const { rows } = await sql<Row>`
+  const { rows } = await sql<Row>`${plannedOnce}
     select ${COLUMNS} from instance where instance_id = any(${ids}::text[])`.execute(sqlOf(tx))
   return new Map(rows.map((row) => [row.id, fromRow(row)]))
 }

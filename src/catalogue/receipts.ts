@@ -7,6 +7,7 @@ import { bodyOf, type NewReceipt, type StoredReceipt } from '../domain/receipt.t
 import type { ChainEnd } from '../domain/receipt-check.ts'
 import type { Catalogue, Transaction } from './database.ts'
 import { sqlOf } from './database.ts'
+import { plannedOnce } from './sql/connection.ts'
 
 /** Receipts that are read at once: some kilobytes each. */
 const PAGE_RECEIPTS = 200
@@ -28,7 +29,7 @@ export async function appendReceipt(
 ): Promise<number> {
   const db = sqlOf(tx)
   const { instanceId } = receipt
-  const { rows } = await sql<NextPlace>`
+  const { rows } = await sql<NextPlace>`${plannedOnce}
     insert into receipt_head as h (instance_id, n, hash)
     values (${instanceId}, 0, ${genesisOf(instanceId)})
     on conflict (instance_id) do update set n = h.n
@@ -39,7 +40,7 @@ export async function appendReceipt(
   const number = rows[0].number + 1
   const body = bodyOf({ ...receipt, number, event, recordedAt })
   const hash = chain.link(previous, body)
-  await sql`
+  await sql`${plannedOnce}
     with made as (
       insert into receipt (instance_id, n, event, kind, service_time, recorded_at, request_id, body,
         previous, hash)

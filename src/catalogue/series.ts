@@ -17,19 +17,36 @@ export interface SetFacts {
   readonly engineVersion: string
 }
 
+/** A series with the number of its kept sets. */
+export interface CountedSeries {
+  readonly series: SeriesId
+  readonly kept: number
+}
+
+/** An instance's series; null before its first backup. */
+export async function seriesOf(
+  tx: Transaction,
+  instanceId: InstanceId,
+): Promise<CountedSeries | null> {
+  const { rows } = await sql<CountedSeries>`${plannedOnce}
+    select series, kept_count as kept from series
+    where instance_id = ${instanceId}`.execute(sqlOf(tx))
+  return rows[0] ?? null
+}
+
 /** Locks the series of an instance, making it when the instance has none yet. */
-export async function lockSeries(tx: Transaction, instanceId: InstanceId): Promise<SeriesId> {
+export async function lockSeries(tx: Transaction, instanceId: InstanceId): Promise<CountedSeries> {
   const db = sqlOf(tx)
-  const find = sql<{ series: SeriesId }>`${plannedOnce}
-    select series from series where instance_id = ${instanceId} for update`
+  const find = sql<CountedSeries>`${plannedOnce}
+    select series, kept_count as kept from series where instance_id = ${instanceId} for update`
   const found = await find.execute(db)
-  if (found.rows[0]) return found.rows[0].series
+  if (found.rows[0]) return found.rows[0]
   await sql`insert into series (instance_id) values (${instanceId}) on conflict do nothing`.execute(
     db,
   )
   const { rows } = await find.execute(db)
   invariant(rows[0], 'a series exists once it was made')
-  return rows[0].series
+  return rows[0]
 }
 
 /**
@@ -45,7 +62,7 @@ export async function beginSet(
   now: Instant,
 ): Promise<NewSet> {
   const db = sqlOf(tx)
-  const series = await lockSeries(tx, instanceId)
+  const { series } = await lockSeries(tx, instanceId)
   await burnAttempts(tx, series, attempt)
   const writers = await sql`
     select 1 from backup_set where series = ${series} and state = 'writing'`.execute(db)

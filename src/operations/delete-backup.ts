@@ -103,10 +103,10 @@ async function deleteOrRefuse(tx: Transaction, needs: Needs, asked: Asked): Prom
     const detail = tooManySets(ids.length)
     return { refused: { code: 'DeleteBackupSetNumExceed', rule: 'D16', detail } }
   }
-  const subjects = await subjectsNamed(tx, found, ids, now)
+  const { subjects, members } = await subjectsNamed(tx, found, ids, now)
   const { verdicts, refusal } = judgeDeletion(subjects, 'by-hand')
   if (refusal) return { refused: refusalBy(refusal.finding, refusal.subject?.id ?? null) }
-  const by = { cause: 'by-hand', requestId, actor: caller, now } as const
+  const by = { cause: 'by-hand', requestId, actor: caller, now, members } as const
   return { deleted: await deleteJudged(tx, needs, found.instance.id, verdicts, by) }
 }
 

@@ -61,8 +61,8 @@ export const HoldBackup = defineOperation(
       if (id === undefined || more.length > 0) {
         throw refuse('InvalidParameter', 'BackupId: exactly one set')
       }
-      const [subject] = await subjectsNamed(tx, found, [id], now)
-      const set = subject?.set
+      const { subjects } = await subjectsNamed(tx, found, [id], now)
+      const set = subjects[0]?.set
       if (!set) throw refuse('InvalidBackupSetID.NotFound', id.slice(0, 64))
       if (set.state !== 'kept') {
         throw refuse('IncorrectBackupSetState', 'the run failed: there is nothing to hold')

@@ -9,7 +9,7 @@ import { ruleName, type Subject } from '../domain/deletion-rules.ts'
 import { type RecoveryTime, recoveryTime } from '../domain/kept-sets.ts'
 import { defineOperation } from '../wire/operation.ts'
 import { splitIds, text } from '../wire/parameters.ts'
-import { knownNumbers, SETS_PER_CALL_MAX, subjectsNamed, tooManySets } from './named-sets.ts'
+import { SETS_PER_CALL_MAX, subjectsNamed, tooManySets } from './named-sets.ts'
 import type { OperationParts } from './parts.ts'
 import { bytesOf } from './purge-deleted-backup.ts'
 import { VerdictFields, verdictFields } from './show-verdict.ts'
@@ -84,14 +84,15 @@ export const PreviewDeleteBackup = defineOperation(
       if (ids.length > SETS_PER_CALL_MAX) {
         throw refuse('DeleteBackupSetNumExceed', tooManySets(ids.length))
       }
-      const subjects = await subjectsNamed(tx, found, ids, now, true)
+      const { subjects, members } = await subjectsNamed(tx, found, ids, now, true)
       const { verdicts, refusal } = judgeDeletion(subjects, 'by-hand')
       const going = verdicts.filter(({ verdict }) => !verdict.refusal)
-      const named = knownNumbers(going.map(({ subject }) => subject.id))
+      const named = new Set(going.flatMap(({ subject }) => (subject.set ? [subject.set.id] : [])))
       const atOnce = undeleteWindowMs === 0
       const end = instant(now + undeleteWindowMs)
       const until = isoMilliseconds(end)
-      const forecast = await forecastDeletion(tx, found.instance.id, named, end)
+      const ending = members.filter(({ id }) => named.has(id))
+      const forecast = await forecastDeletion(tx, instanceId, [...named], end, ending)
       return {
         DBInstanceId: found.instance.id,
         Deletable: refusal === null,

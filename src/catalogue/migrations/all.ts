@@ -7,6 +7,7 @@ import { attachedInstances } from './0002-attached-instances.ts'
 import { events } from './0003-events.ts'
 import { deletion } from './0004-deletion.ts'
 import { receipts } from './0005-receipts.ts'
+import { cheaperDeletion } from './0006-cheaper-deletion.ts'
 
 /** Forward only, in the order of their names. */
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
@@ -15,6 +16,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0003-events': events,
   '0004-deletion': deletion,
   '0005-receipts': receipts,
+  '0006-cheaper-deletion': cheaperDeletion,
 }
 
 /** Brings the schema up to date under Kysely's migration lock; two services at once are safe. */
