@@ -34,16 +34,8 @@ import { openKeys } from './first-start.ts'
 import { joinCatalogue, joinShared, startCatalogue } from './open-catalogue.ts'
 import { openStores } from './open-repository.ts'
 
-/** What operator commands can do: the same functions as the service's own. */
-export interface Workbench extends AsyncDisposable {
-  restore(
-    setId: BackupSetId,
-    plan: RestorePlan,
-    signal: AbortSignal,
-    onProgress: (progress: RestoreProgress) => void,
-  ): Promise<RestoreResult>
-  /** `reading`: reads and checks every stored byte as well. */
-  verify(reading: boolean, signal: AbortSignal): Promise<Verification>
+/** What operator commands can do with the catalogue alone: the storage may be somewhere else, or down. */
+export interface CatalogueBench extends AsyncDisposable {
   /** The URL, password included, of a local instance's primary; for its owner's SQL client. */
   connectionUrl(instanceId: string): Promise<Secret<string>>
   /** Receipts of one instance, or of all (null), by instance and number; read page by page. */
@@ -58,39 +50,17 @@ export interface Workbench extends AsyncDisposable {
   advanceClock(byMs: number): Promise<number>
 }
 
-/**
- * Opens the catalogue that is configured; one of the service's own is the running service's, or is
- * started under the folder's lock when no service runs. A catalogue that does not exist is not made.
- */
-export async function openWorkbench(
+/** Opens the catalogue as `openCatalogueOf` does, and nothing else. */
+export async function openCatalogueBench(
   config: Config,
   log: Logger,
   signal: AbortSignal,
-): Promise<Workbench> {
+): Promise<CatalogueBench> {
   await using stack = new AsyncDisposableStack()
-  const { catalogue, begun } =
-    config.database === null
-      ? { catalogue: await openOwn(config, log, signal, stack), begun: async () => {} }
-      : await openShared(config.database, log, signal, stack)
-  const scratch = join(config.dataDirectory, 'scratch')
-  const stores = stack.use(await openStores(config, scratch, catalogue, log, signal))
+  const { catalogue, begun } = await openCatalogueOf(config, log, signal, stack)
   await begun()
-  const { storage, repository } = stores
-  const engine = createPostgresEngine()
   const resources = stack.move()
   return {
-    restore: (setId, plan, cancel, onProgress) =>
-      tellingDamage(catalogue, 'a restore', `backup set ${setId}`, () =>
-        restoreSet(setId, plan, { catalogue, repository, engine }, cancel, onProgress),
-      ),
-    verify: async (reading, cancel) => {
-      const listStorage = () => storage.list('', cancel)
-      const listUnfinished = () => storage.listUnfinished(cancel)
-      const needs = { catalogue, repository, listStorage, listUnfinished }
-      const found = await verifyRepository(needs, reading, cancel)
-      await tellFindings(catalogue, found.problems)
-      return found
-    },
     connectionUrl: async (instanceId) => {
       const { sealer } = await openKeys(config.keyFile, catalogue, false)
       return primaryUrl(await catalogue.transaction((tx) => localServersOf(tx, instanceId)), sealer)
@@ -112,6 +82,65 @@ export async function openWorkbench(
     advanceClock: (byMs) => catalogue.transaction((tx) => advanceClock(tx, byMs)),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   }
+}
+
+/** What operator commands can do with catalogue and storage: the same functions as the service's own. */
+export interface Workbench extends AsyncDisposable {
+  restore(
+    setId: BackupSetId,
+    plan: RestorePlan,
+    signal: AbortSignal,
+    onProgress: (progress: RestoreProgress) => void,
+  ): Promise<RestoreResult>
+  /** `reading`: reads and checks every stored byte as well. */
+  verify(reading: boolean, signal: AbortSignal): Promise<Verification>
+}
+
+/** Opens the catalogue as `openCatalogueOf` does, and the storage that belongs to it. */
+export async function openWorkbench(
+  config: Config,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<Workbench> {
+  await using stack = new AsyncDisposableStack()
+  const { catalogue, begun } = await openCatalogueOf(config, log, signal, stack)
+  const scratch = join(config.dataDirectory, 'scratch')
+  const stores = stack.use(await openStores(config, scratch, catalogue, log, signal))
+  await begun()
+  const { storage, repository } = stores
+  const engine = createPostgresEngine()
+  const resources = stack.move()
+  return {
+    restore: (setId, plan, cancel, onProgress) =>
+      tellingDamage(catalogue, 'a restore', `backup set ${setId}`, () =>
+        restoreSet(setId, plan, { catalogue, repository, engine }, cancel, onProgress),
+      ),
+    verify: async (reading, cancel) => {
+      const listStorage = () => storage.list('', cancel)
+      const listUnfinished = () => storage.listUnfinished(cancel)
+      const needs = { catalogue, repository, listStorage, listUnfinished }
+      const found = await verifyRepository(needs, reading, cancel)
+      await tellFindings(catalogue, found.problems)
+      return found
+    },
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  }
+}
+
+/**
+ * Opens the catalogue that is configured, for an operator command; one of the service's own is the
+ * running service's, or is started under the folder's lock when no service runs. A catalogue that does
+ * not exist is not made. Until `begun` no other process starts on a shared one.
+ */
+async function openCatalogueOf(
+  config: Config,
+  log: Logger,
+  signal: AbortSignal,
+  stack: AsyncDisposableStack,
+): Promise<{ readonly catalogue: Catalogue; readonly begun: () => Promise<void> }> {
+  return config.database === null
+    ? { catalogue: await openOwn(config, log, signal, stack), begun: async () => {} }
+    : await openShared(config.database, log, signal, stack)
 }
 
 function primaryUrl(servers: readonly LocalServerRecord[], sealer: Sealer): Secret<string> {

@@ -17,8 +17,8 @@ export interface Transaction {
 export interface Catalogue extends AsyncDisposable {
   readonly connection: Connection
   /**
-   * Runs `work` in one transaction (READ COMMITTED: rows are locked by name, instance first, sets in
-   * the order of their numbers). Retried as a whole when PostgreSQL breaks a deadlock or finds that it
+   * Runs `work` in one transaction (READ COMMITTED: rows are locked by name, a job's own first, then
+   * the instance, sets in the order of their numbers). Retried as a whole when PostgreSQL breaks a deadlock or finds that it
    * would not fit a serial order. Without a connection, and when those retries do not end, it is a
    * Fault `transient`: nothing has changed, unless the connection broke while it was committed.
    */
@@ -36,6 +36,8 @@ export type { Connection, External } from './sql/connection.ts'
 
 /** PostgreSQL manual, "PostgreSQL Error Codes": deadlock_detected, serialization_failure. */
 const RETRIED: ReadonlySet<string | null> = new Set(['40P01', '40001'])
+/** The same: read_only_sql_transaction. */
+const READ_ONLY = '25006'
 const TRIES_MAX = 10
 const RETRY_PAUSE_MS = 5
 
@@ -55,11 +57,13 @@ export async function openCatalogue(connection: Connection, log: Logger): Promis
   }
   return {
     connection,
-    transaction: (work) => runTransaction(kysely.transaction(), work),
+    transaction: (work) => runTransaction(kysely.transaction(), work, isConnectionLoss),
     snapshot: (work) =>
       runTransaction(
         kysely.transaction().setIsolationLevel('repeatable read').setAccessMode('read only'),
         work,
+        // A write in it is a mistake of ours: a server that has become a standby reads as well.
+        (error) => systemCode(error) !== READ_ONLY && isConnectionLoss(error),
       ),
     ping: async () => {
       await sql`select 1`.execute(kysely)
@@ -87,13 +91,14 @@ export async function reusePlans(tx: Transaction): Promise<void> {
 async function runTransaction<T>(
   builder: TransactionBuilder<Schema>,
   work: (tx: Transaction) => Promise<T>,
+  isLoss: (error: unknown) => boolean,
 ): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await builder.execute((trx) => work(trx as unknown as Transaction))
     } catch (error) {
       if (isFault(error)) throw error
-      if (isConnectionLoss(error)) {
+      if (isLoss(error)) {
         const message = `the catalogue cannot be reached: ${describeError(error)}`
         throw new Fault('transient', message, { cause: error })
       }

@@ -6,7 +6,7 @@ import type { InstanceId } from '../base/ids.ts'
 import { openTestCatalogue, type TestCatalogue } from '../testing/catalogue-server.ts'
 import { deletionOf, TEST_MOMENT, tamper, testChain } from '../testing/receipt-parts.ts'
 import { sqlOf, type Transaction } from './database.ts'
-import { COUNTED_MAX, describeEvents, type EventFilter } from './described-events.ts'
+import { COUNTED_MAX, describeEvents, type EventFilter, PAGED_MAX } from './described-events.ts'
 import { recordEvent } from './events.ts'
 import { appendReceipt } from './receipts.ts'
 
@@ -138,4 +138,6 @@ test('counts a flood of events no further than to a bound, and receipts all the 
   assert.equal(total, before - 3 + COUNTED_MAX)
   const ranged = await describe({ from: hour(-61), to: hour(-59) })
   assert.equal(ranged.total, COUNTED_MAX)
+  const beyond = await describe({}, { offset: PAGED_MAX, limit: 30 })
+  assert.deepEqual(beyond, { events: [], total })
 })

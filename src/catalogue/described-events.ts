@@ -47,6 +47,9 @@ interface Row extends Happened {
 /** Who asks for a page must not make the catalogue go through all that was ever recorded. */
 export const COUNTED_MAX = 100_000
 
+/** How far pages go: what stands before a page is gone through. Older events are found by their time. */
+export const PAGED_MAX = 100_000
+
 /** As in the indexes of migration 0005: only these are found without looking at the others. */
 const SHOWN = sql`kind in ('call-refused', 'backup-finished', 'backup-failed')`
 
@@ -57,6 +60,8 @@ export async function describeEvents(
   page: Page,
 ): Promise<EventPage> {
   const wanted = conditionOf(filter)
+  const total = await countEvents(tx, filter, wanted)
+  if (page.offset >= Math.min(total, PAGED_MAX)) return { events: [], total }
   const newest = sql`order by service_time desc, event desc limit ${page.offset + page.limit}`
   const { rows } = await sql<Row>`
     select event as id, source, kind, instance_id as "instanceId", service_time as at, body, details
@@ -69,7 +74,7 @@ export async function describeEvents(
     order by service_time desc, event desc offset ${page.offset} limit ${page.limit}`.execute(
     sqlOf(tx),
   )
-  return { events: rows.map(toEvent), total: await countEvents(tx, filter, wanted) }
+  return { events: rows.map(toEvent), total }
 }
 
 function conditionOf({ instanceId, from, to }: EventFilter): RawBuilder<unknown> {

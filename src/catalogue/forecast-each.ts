@@ -9,8 +9,8 @@ import { seriesOf } from './series.ts'
 import { loadView } from './series-view.ts'
 
 /**
- * For each of `setIds` what `forecastDeletion` says of it alone. They are kept sets or such whose
- * undelete window is not over at `at`; others are absent. What is around them is read once for all.
+ * For each of `setIds` what `forecastDeletion` says of it alone. They must be kept sets or such whose
+ * undelete window is not over at `at`; unknown ones are absent. What is around them is read once for all.
  */
 export async function forecastEach(
   tx: Transaction,
@@ -89,19 +89,11 @@ function viewAround(view: SeriesView, rows: RowsByEnd, number: SetNumber): Serie
   const retirements = ends
     .flatMap((end) => rows.get(end) ?? [])
     .filter((row) => row.born > (previous ?? 0))
-  if (next === undefined) {
-    const young = [...view.packs].filter(([, pack]) => pack.born > (previous ?? 0))
-    const touched = retirements.map((row) => row.pack)
-    return { kept, packs: packsOf(view, [...touched, ...young.map(([pack]) => pack)]), retirements }
-  }
-  return {
-    kept,
-    packs: packsOf(
-      view,
-      retirements.map((row) => row.pack),
-    ),
-    retirements,
-  }
+  const touched = retirements.map((row) => row.pack)
+  const young = [...view.packs].flatMap(([number, pack]) =>
+    next === undefined && pack.born > (previous ?? 0) ? [number] : [],
+  )
+  return { kept, packs: packsOf(view, [...touched, ...young]), retirements }
 }
 
 function packsOf(view: SeriesView, numbers: readonly PackNumber[]): SeriesView['packs'] {

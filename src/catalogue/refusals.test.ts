@@ -8,6 +8,7 @@ import { listEvents, newestPing, nextToNotify } from './events.ts'
 import {
   REFUSALS_MAX,
   REFUSALS_PER_DAY_MAX,
+  REFUSALS_PER_INSTANCE_AND_DAY_MAX,
   REFUSALS_PER_INSTANCE_MAX,
   recordRefusal,
 } from './refusals.ts'
@@ -80,6 +81,15 @@ test('records so many within a day, however slowly they come', async () => {
     `update event set happened_at = now() - interval '25 hours' where instance_id = 'pgm-1'`,
   )
   assert.equal(await refuse('pgm-one-more'), true)
+})
+
+test('records so many of one instance within a day, and goes on with those of others', async () => {
+  await run(`insert into event (kind, severity, channel, instance_id, service_time, details, happened_at)
+    select 'call-refused', 'info', 'record', 'pgm-script', 0, '{}', now() - interval '1 hour'
+    from generate_series(1, ${REFUSALS_PER_INSTANCE_AND_DAY_MAX - 1}) n`)
+  assert.equal(await refuse('pgm-script'), true)
+  assert.equal(await refuse('pgm-script'), false)
+  assert.equal(await refuse('pgm-other'), true)
 })
 
 test('records what a stranger names, cut to what the catalogue takes', async () => {

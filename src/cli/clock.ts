@@ -1,4 +1,4 @@
-import { openWorkbench } from '../app/workbench.ts'
+import { openCatalogueBench } from '../app/workbench.ts'
 import { parseSpan } from '../base/span.ts'
 import { readArguments, UsageError } from './arguments.ts'
 import { operatorLog, requireConfig } from './setup.ts'
@@ -11,7 +11,7 @@ export async function clock(words: readonly string[], signal: AbortSignal): Prom
   if (verb !== 'advance' || byMs === null || given.words.length !== 2) {
     throw new UsageError('clock advance <span>, such as 8d, 12h or 1d12h')
   }
-  await using workbench = await openWorkbench(requireConfig(), operatorLog(), signal)
-  const offsetMs = await workbench.advanceClock(byMs)
+  await using bench = await openCatalogueBench(requireConfig(), operatorLog(), signal)
+  const offsetMs = await bench.advanceClock(byMs)
   process.stdout.write(`The development clock is ${offsetMs / 1000} s ahead.\n`)
 }

@@ -44,9 +44,9 @@ async function connect(words: readonly string[], signal: AbortSignal): Promise<u
   const [id] = words
   if (!id) throw new UsageError('instance connect needs an instance')
   // Loaded here: the other verbs are clients.
-  const { openWorkbench } = await import('../app/workbench.ts')
-  await using workbench = await openWorkbench(requireConfig(), operatorLog(), signal)
-  process.stdout.write(`${(await workbench.connectionUrl(id)).reveal()}\n`)
+  const { openCatalogueBench } = await import('../app/workbench.ts')
+  await using bench = await openCatalogueBench(requireConfig(), operatorLog(), signal)
+  process.stdout.write(`${(await bench.connectionUrl(id)).reveal()}\n`)
 }
 
 /** An instance that could not be made is gone; the service's log says why. */

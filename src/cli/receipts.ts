@@ -1,6 +1,6 @@
 import { open, rm } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
-import { openWorkbench } from '../app/workbench.ts'
+import { openCatalogueBench } from '../app/workbench.ts'
 import { isoSeconds } from '../base/clock.ts'
 import { syncDirectory } from '../base/durable-file.ts'
 import { fileFault } from '../base/fault.ts'
@@ -22,8 +22,8 @@ export async function receipts(words: readonly string[], signal: AbortSignal): P
 
 async function list(words: readonly string[], signal: AbortSignal): Promise<number> {
   const instanceId = oneInstance(readArguments(words, {}).words)
-  await using workbench = await openWorkbench(requireConfig(), operatorLog(), signal)
-  for await (const receipt of workbench.receipts(instanceId)) {
+  await using bench = await openCatalogueBench(requireConfig(), operatorLog(), signal)
+  for await (const receipt of bench.receipts(instanceId)) {
     signal.throwIfAborted()
     process.stdout.write(`${listLine(receipt)}\n`)
   }
@@ -44,8 +44,8 @@ async function exportReceipts(words: readonly string[], signal: AbortSignal): Pr
   const given = readArguments(words, { output: 'text' })
   const instanceId = oneInstance(given.words)
   const output = given.text('output')
-  await using workbench = await openWorkbench(requireConfig(), operatorLog(), signal)
-  const found = workbench.receipts(instanceId)
+  await using bench = await openCatalogueBench(requireConfig(), operatorLog(), signal)
+  const found = bench.receipts(instanceId)
   const count =
     output === null
       ? await writeLines(found, async (line) => void process.stdout.write(line), signal)
@@ -109,10 +109,10 @@ async function verifyCatalogue(
   heads: string | null,
   signal: AbortSignal,
 ) {
-  await using workbench = await openWorkbench(requireConfig(), operatorLog(), signal)
+  await using bench = await openCatalogueBench(requireConfig(), operatorLog(), signal)
   const file = heads === null ? null : resolve(heads)
-  // Awaited here: what is returned unawaited would go on after the workbench is gone.
-  return await workbench.verifyReceipts(instanceId, file, signal)
+  // Awaited here: what is returned unawaited would go on after the bench is gone.
+  return await bench.verifyReceipts(instanceId, file, signal)
 }
 
 /** Needs the key file only, not the service's data. */

@@ -19,7 +19,10 @@ import { watchInstances } from './watch-instances.ts'
 const TICK_MS = 2_000
 const HOUSEKEEPING_TICKS = 30
 
-/** Work that never ends, done by one process at a time. Resolves when `signal` has aborted. */
+/**
+ * Work that never ends, done by one process at a time, or by one of each data folder. Resolves when
+ * `signal` has aborted.
+ */
 export async function runDuties(
   parts: WorkerParts,
   log: Logger,

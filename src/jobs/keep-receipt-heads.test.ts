@@ -11,6 +11,7 @@ import { until } from '../testing/service-process.ts'
 import { keepReceiptHeads } from './keep-receipt-heads.ts'
 import {
   HeldHeads,
+  headsLockOf,
   type KeptHeads,
   keeperOf,
   readHeadsFile,
@@ -38,11 +39,11 @@ beforeEach(async () => {
 /** Runs the duty while `work` runs, and then its last look. */
 async function whileKeeping(
   work: () => Promise<void>,
-  pace?: { readonly fullEvery: number },
+  pace?: Parameters<typeof keepReceiptHeads>[3],
 ): Promise<void> {
   const stopping = new AbortController()
   const needs = { catalogue: opened.catalogue, receipts: chain, receiptHeadsFile: file }
-  const running = keepReceiptHeads(needs, log, stopping.signal, pace?.fullEvery)
+  const running = keepReceiptHeads(needs, log, stopping.signal, pace)
   try {
     await work()
   } finally {
@@ -176,6 +177,51 @@ test('begins anew while receipts go on, when the file is moved away with a broke
   await rm(`${file}.away`)
 })
 
+test('takes no head that is no receipt for the end of a chain, and goes on when it is repaired', async () => {
+  await append('pgm-a', 2)
+  await whileKeeping(
+    async () => {
+      await until(async () => (await keptNumber('pgm-a')) === 2, 'the head is kept')
+      await tamper(
+        opened.catalogue,
+        `update receipt_head set n = 1000, changed = pg_current_xact_id()`,
+      )
+      await until(async () => (await told()).length > 0, 'it is told')
+      assert.equal(await keptNumber('pgm-a'), 2)
+      await tamper(opened.catalogue, `update receipt_head set n = 2`)
+      await append('pgm-a', 1)
+      await until(async () => (await keptNumber('pgm-a')) === 3, 'it goes on')
+    },
+    { looksPerFullOne: 1 },
+  )
+  assert.deepEqual(await told(), [['receipts-broken', 'pgm-a']])
+})
+
+test('takes the lock again when the process that held it for this one is killed', async () => {
+  await append('pgm-a', 1)
+  await whileKeeping(
+    async () => {
+      await until(async () => (await keptNumber('pgm-a')) === 1, 'the head is kept')
+      process.kill(await lockHolder(), 'SIGKILL')
+      await until(async () => said.includes('lock on receipt heads lost'), 'it is noticed')
+      await append('pgm-a', 1)
+      await until(async () => (await keptNumber('pgm-a')) === 2, 'it goes on')
+    },
+    { lockPauseMs: 10 },
+  )
+  assert.deepEqual(await told(), [])
+})
+
+/** The child of this process that holds the lock of the file. */
+async function lockHolder(): Promise<number> {
+  const children = await readFile(`/proc/self/task/${process.pid}/children`, 'utf8')
+  for (const pid of children.trim().split(' ')) {
+    const words = await readFile(`/proc/${pid}/cmdline`, 'utf8')
+    if (words.split('\0').includes(headsLockOf(file))) return Number(pid)
+  }
+  return assert.fail('nobody holds the lock')
+}
+
 for (const [what, change] of [
   ['was changed', (text: string) => text.replace('"pgm-a",2', '"pgm-a",1')],
   ['is an older one', null],
@@ -214,7 +260,7 @@ test('tells again of a break that it still sees, when somebody ended the alarm',
       looks = said.length
       await until(async () => (await told()).length === 3, 'it is told again')
     },
-    { fullEvery: 1 },
+    { looksPerFullOne: 1 },
   )
   assert.deepEqual(await told(), [
     ['receipts-broken', 'pgm-a'],

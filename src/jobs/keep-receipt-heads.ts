@@ -10,7 +10,6 @@ import type { ReceiptChain } from '../base/receipt-chain.ts'
 import type { Catalogue } from '../catalogue/database.ts'
 import { raiseAgain } from '../catalogue/events.ts'
 import { changedHeads, foundHeads, NOTHING_SEEN, type ReceiptHead } from '../catalogue/receipts.ts'
-import type { ChainEnd } from '../domain/receipt-check.ts'
 import {
   alarmSubject,
   HeldHeads,
@@ -29,6 +28,12 @@ export interface HeadKeeping {
   readonly receipts: ReceiptChain
   /** The file in this process's data folder. */
   readonly receiptHeadsFile: string
+}
+
+/** For tests. */
+interface Pace {
+  readonly looksPerFullOne?: number
+  readonly lockPauseMs?: number
 }
 
 interface State {
@@ -50,25 +55,39 @@ interface Round {
  * of receipts in a file outside the catalogue, so that the end of a chain cannot be cut off unnoticed.
  * A head there never goes back: when the catalogue does not hold it any more, it stays, and a person
  * is told, again when somebody ended the alarm too early. A file that somebody changed is never written
- * over; one that was taken away is begun anew. After `signal` it looks once more. `looksPerFullOne` is for
- * tests.
+ * over; one that was taken away is begun anew. After `signal` it looks once more. A lock that is lost is
+ * taken again.
  */
 export async function keepReceiptHeads(
   needs: HeadKeeping,
   log: Logger,
   signal: AbortSignal,
-  looksPerFullOne = LOOKS_PER_FULL_ONE,
+  { looksPerFullOne = LOOKS_PER_FULL_ONE, lockPauseMs = LOCK_PAUSE_MS }: Pace = {},
 ): Promise<void> {
-  const lockFile = headsLockOf(needs.receiptHeadsFile)
-  for (let lock = await tryFileLock(lockFile); ; lock = await tryFileLock(lockFile)) {
-    if (lock !== null) {
-      await using held = lock
-      const until = AbortSignal.any([signal, lostSignal(held)])
-      return await keepHeads(needs, log, until, looksPerFullOne)
+  let failing = false
+  for (;;) {
+    try {
+      await using lock = await tryFileLock(headsLockOf(needs.receiptHeadsFile))
+      failing = false
+      if (lock !== null) {
+        await keepHeads(needs, log, { stop: signal, lost: lostSignal(lock) }, looksPerFullOne)
+        if (!signal.aborted)
+          log.warn('lock on receipt heads lost', { file: needs.receiptHeadsFile })
+      }
+    } catch (error) {
+      if (!failing) log.warn('receipt heads not kept', { problem: describeWithAdvice(error) })
+      failing = true
     }
-    await rest(LOCK_PAUSE_MS, signal)
     if (signal.aborted) return
+    await rest(lockPauseMs, signal)
   }
+}
+
+interface Signals {
+  /** The service stops: the heads are looked at once more. */
+  readonly stop: AbortSignal
+  /** Another process may keep the file from now on: it is not touched any more. */
+  readonly lost: AbortSignal
 }
 
 /** Aborts when the lock is gone though nobody gave it back. */
@@ -82,16 +101,17 @@ function lostSignal({ lost }: FileLock): AbortSignal {
 async function keepHeads(
   needs: HeadKeeping,
   log: Logger,
-  signal: AbortSignal,
+  { stop, lost }: Signals,
   looksPerFullOne: number,
 ): Promise<void> {
   const file = needs.receiptHeadsFile
   const held = new HeldHeads(file, needs.receipts)
   const state: State = { held, keeper: '', told: new Set(), failing: false }
   let round: Round | null = null
+  const rouse = AbortSignal.any([stop, lost])
   await removeDrafts(file)
-  for (let looks = 0; ; looks += 1) {
-    const last = signal.aborted
+  for (let looks = 0; !lost.aborted; looks += 1) {
+    const last = stop.aborted
     const full = looks % looksPerFullOne === 0
     try {
       if (state.keeper === '') state.keeper = await nameKeeper(file)
@@ -105,7 +125,7 @@ async function keepHeads(
       await passOver(needs, log, error, state, full)
     }
     if (last) return
-    await rest(LOOK_MS, signal)
+    await rest(LOOK_MS, rouse)
   }
 }
 
@@ -138,10 +158,11 @@ async function look(
   state: State,
   full: boolean,
 ): Promise<Round | null> {
-  const { changed, found } = await needs.catalogue.transaction(async (tx) => {
+  const { changed, found, real } = await needs.catalogue.snapshot(async (tx) => {
     const heads = await changedHeads(tx, full ? NOTHING_SEEN : seen)
     const asked = full ? [...kept.chains.keys()] : heads.heads.map((head) => head.instanceId)
-    return { changed: heads, found: await foundHeads(tx, keptOf(kept, asked)) }
+    const before = await foundHeads(tx, keptOf(kept, asked))
+    return { changed: heads, found: before, real: await foundHeads(tx, heads.heads) }
   })
   const chains = new Map(kept.chains)
   let moved = false
@@ -149,21 +170,50 @@ async function look(
     const before = kept.chains.get(instanceId)
     if (before !== undefined && !found.has(instanceId)) continue
     if (before !== undefined && before.number >= number) continue
+    // A head that is no receipt must not take the place of the one that was kept.
+    if (!real.has(instanceId)) continue
     chains.set(instanceId, { number, hash })
     moved = true
   }
-  const asked = full ? kept.chains.keys() : changed.heads.map((head) => head.instanceId)
-  for (const instanceId of asked) {
-    const before = kept.chains.get(instanceId)
-    if (before === undefined || found.has(instanceId)) state.told.delete(instanceId)
-    else await tellBroken(needs, log, instanceId, before, state, full)
-  }
+  await tellBreaks(needs, log, kept, { heads: changed.heads, found, real }, state, full)
   if (!moved && !full) return { kept, seen: changed.seen }
   // Whoever moves the file away while the service runs wants it begun anew.
   if (!(await state.held.isThere())) return null
   state.told.delete(state.held.file)
   if (moved) await state.held.write({ began: kept.began, chains })
   return { kept: { began: kept.began, chains }, seen: changed.seen }
+}
+
+/** What one look at the catalogue has shown. */
+interface Seen {
+  /** Those of the catalogue that have changed. */
+  readonly heads: readonly ReceiptHead[]
+  /** Chains that have the receipt whose head was kept. */
+  readonly found: ReadonlySet<InstanceId>
+  /** Chains whose changed head is a receipt of theirs. */
+  readonly real: ReadonlySet<InstanceId>
+}
+
+async function tellBreaks(
+  needs: HeadKeeping,
+  log: Logger,
+  kept: KeptHeads,
+  { heads, found, real }: Seen,
+  state: State,
+  full: boolean,
+): Promise<void> {
+  const changed = new Map(heads.map((head) => [head.instanceId, head]))
+  for (const instanceId of new Set([...(full ? kept.chains.keys() : []), ...changed.keys()])) {
+    const [before, head] = [kept.chains.get(instanceId), changed.get(instanceId)]
+    if (before !== undefined && !found.has(instanceId)) {
+      const where = `in ${state.held.file} on ${hostname()}`
+      const problem = `the catalogue has no receipt ${before.number} with the hash that is kept outside it, ${where}`
+      await tellBroken(needs, log, instanceId, problem, state, full)
+    } else if (head !== undefined && !real.has(instanceId)) {
+      const problem = `the chain's head is no receipt: number ${head.number}`
+      await tellBroken(needs, log, instanceId, problem, state, full)
+    } else state.told.delete(instanceId)
+  }
 }
 
 function keptOf(kept: KeptHeads, instanceIds: readonly InstanceId[]): readonly ReceiptHead[] {
@@ -177,13 +227,11 @@ async function tellBroken(
   needs: HeadKeeping,
   log: Logger,
   instanceId: InstanceId,
-  { number }: ChainEnd,
-  { held, keeper, told }: State,
+  problem: string,
+  { keeper, told }: State,
   full: boolean,
 ): Promise<void> {
   if (told.has(instanceId) && !full) return
-  const where = `in ${held.file} on ${hostname()}`
-  const problem = `the catalogue has no receipt ${number} with the hash that is kept outside it, ${where}`
   const news = await raise(needs, instanceId, alarmSubject(instanceId, keeper), problem)
   if (news || !told.has(instanceId)) log.error('receipts broken', { instanceId, problem })
   told.add(instanceId)

@@ -34,6 +34,8 @@ async function readText(file: string): Promise<string | null> {
   return readFile(file, 'utf8').catch((error: unknown) => {
     const fault = fileFault(error, `reading ${file}`)
     if (isFault(fault, 'not-found')) return null
+    // A disk that cannot be read is no file that somebody changed.
+    if (isFault(fault, 'corrupt')) throw new Fault('transient', fault.message, { cause: error })
     throw fault
   })
 }

@@ -54,7 +54,7 @@ export const DescribeBackupDeletability = defineOperation(
   async ({ parameters, now, refuse }, { catalogue }: Pick<OperationParts, 'catalogue'>) => {
     const instanceId = parameters.DBInstanceId as InstanceId
     const { BackupId, StartTime: from = null, EndTime: to = null } = parameters
-    return catalogue.transaction(async (tx) => {
+    return catalogue.snapshot(async (tx) => {
       const found = (await readInstances(tx, [instanceId])).get(instanceId)
       if (!found) throw refuse('InvalidDBInstanceName.NotFound')
       const setIds = BackupId === undefined ? null : splitIds(BackupId, instanceId)

@@ -52,7 +52,7 @@ export const DescribeBackups = defineOperation(
     origin: 'vendor',
     parameters: z.object({
       DBInstanceId: text('The instance.', '实例 ID。'),
-      BackupId: text('Only this set.', '备份集 ID。').optional(),
+      BackupId: text('Only these sets, separated by commas.', '备份集 ID。').optional(),
       BackupStatus: choice(['Success', 'Failed'], 'Only these.', '备份状态。').optional(),
       BackupMode: choice(['Automated', 'Manual'], 'Only these.', '备份模式。').optional(),
       BackupType: choice(
@@ -76,7 +76,7 @@ export const DescribeBackups = defineOperation(
   async ({ parameters, now, refuse }, { catalogue, undeleteWindowMs }: Needs) => {
     const { StartTime: from = null, EndTime: to = null } = parameters
     if (from !== null && to !== null && to <= from) throw refuse('InvalidParameterCombination')
-    return catalogue.transaction(async (tx) => {
+    return catalogue.snapshot(async (tx) => {
       const found = await findInstance(tx, parameters.DBInstanceId)
       if (!found) throw refuse('InvalidDBInstanceName.NotFound')
       const { BackupId } = parameters

@@ -40,7 +40,7 @@ export const DescribeDetachedBackups = defineOperation(
     parameters: z.object({
       Region: text('The region.', '地域 ID。'),
       DBInstanceId: text('Of this instance only.', '实例 ID。').optional(),
-      BackupId: text('This set only.', '备份集 ID。').optional(),
+      BackupId: text('Only these sets, separated by commas.', '备份集 ID。').optional(),
       BackupStatus: choice(['Success', 'Failed'], 'Only kept sets are here.', '状态。').optional(),
       BackupMode: choice(['Automated', 'Manual'], 'How it was begun.', '备份模式。').optional(),
       ...setListParameters(100),
@@ -56,7 +56,7 @@ export const DescribeDetachedBackups = defineOperation(
     const { StartTime: from = null, EndTime: to = null } = parameters
     const setIds = BackupId === undefined ? null : splitIds(BackupId, DBInstanceId ?? '')
     const filter: SetFilter = { setIds, state: null, mode, from, to }
-    return catalogue.transaction(async (tx) => {
+    return catalogue.snapshot(async (tx) => {
       const listed =
         parameters.BackupStatus === 'Failed'
           ? NO_SETS

@@ -84,7 +84,7 @@ export const DescribeEvents = defineOperation(
     const { PageNumber = 1 } = parameters
     const page = pageOf(parameters)
     const filter: EventFilter = { instanceId: DBInstanceId, from, to }
-    const { events, total } = await catalogue.transaction((tx) => describeEvents(tx, filter, page))
+    const { events, total } = await catalogue.snapshot((tx) => describeEvents(tx, filter, page))
     return {
       EventItems: { EventItems: events.map((event) => show(event, region)) },
       PageNumber,

@@ -61,7 +61,7 @@ export const ModifyBackupPolicy = defineOperation(
 type Code = 'InvalidDBInstanceId.NotFound' | 'ReadDBInstanceNotSupport' | 'IncorrectDBInstanceState'
 
 /** The instance, if its policy can be changed now. */
-export async function lockForPolicy(
+async function lockForPolicy(
   tx: Transaction,
   instanceId: string,
   refuse: (code: Code) => ApiError,

@@ -8,7 +8,7 @@ import { findInstance, type InstanceWithPolicy } from '../catalogue/instances.ts
 import { keptSetsOf } from '../catalogue/kept-sets.ts'
 import { chooseDeletable, judgeSet } from '../domain/deletion.ts'
 import { ruleName, type Subject } from '../domain/deletion-rules.ts'
-import type { BackupPolicy } from '../domain/instance.ts'
+import type { BackupPolicy, InstanceStatus } from '../domain/instance.ts'
 import type { KeptSets } from '../domain/kept-sets.ts'
 import { weakenedProtections } from '../domain/policy.ts'
 import type { Finding } from '../domain/verdict.ts'
@@ -18,6 +18,8 @@ import { changedPolicy, POLICY_ERRORS, POLICY_PARAMETERS } from './policy-parame
 import { bytesOf } from './purge-deleted-backup.ts'
 
 type Needs = Pick<OperationParts, 'catalogue' | 'undeleteWindowMs'>
+
+const ANSWERED: ReadonlySet<InstanceStatus> = new Set(['Running', 'Stopped'])
 
 /** More sets than that are judged and counted, and not listed. */
 const LISTED_MAX = 1000
@@ -40,8 +42,8 @@ const ExpiringBackup = z.object({
 
 /**
  * Says what ModifyBackupPolicy with the same parameters would let expire, and when, and changes
- * nothing; also of a stopped instance. Sets that would expire first come first, at most 1,000 are listed;
- * counts and bytes are of all kept sets.
+ * nothing; also of a stopped instance, whose sets expire too. Sets that would expire first come first, at
+ * most 1,000 are listed; counts and bytes are of all kept sets. A pause of expiry is not looked at.
  */
 export const PreviewModifyBackupPolicy = defineOperation(
   {
@@ -74,27 +76,33 @@ export const PreviewModifyBackupPolicy = defineOperation(
       const found = await findInstance(tx, parameters.DBInstanceId)
       if (!found) throw refuse('InvalidDBInstanceId.NotFound')
       if (found.instance.type === 'Readonly') throw refuse('ReadDBInstanceNotSupport')
+      if (!ANSWERED.has(found.instance.status)) throw refuse('IncorrectDBInstanceState')
       const policy = changedPolicy(parameters, found.policy, refuse)
       const changed = { ...found, policy }
       const kept = await keptSetsOf(tx, changed, null, now)
       const ids = await expiringAtOnce(tx, changed, kept, now)
+      // Those past their retention that stay are judged by what the others leave.
+      const left = { ...kept, count: kept.count - ids.size }
       const everything = instant(Number.MAX_SAFE_INTEGER)
       const listed = await setsRetainedBefore(
         ...([tx, found.instance.id, everything, now, 'all', null, LISTED_MAX] as const),
       )
       const end = instant(now + undeleteWindowMs)
+      // Batches are purged one after another, which can give less than all of them together.
+      const atOnce = undeleteWindowMs === 0 && ids.size <= BATCH_SETS
       const forecast = await forecastDeletion(tx, found.instance.id, [...ids], end)
       return {
         DBInstanceId: found.instance.id,
         Weakens: { Parameter: [...weakenedProtections(found.policy, policy)] },
         Items: {
-          Backup: listed.map((set) =>
-            show(subjectOf(set, changed, kept, now), found.policy, ids.has(set.id)),
-          ),
+          Backup: listed.map((set) => {
+            const counted = isPast(set, changed, now) ? left : kept
+            return show(subjectOf(set, changed, counted, now), found.policy, ids.has(set.id))
+          }),
         },
         TotalRecordCount: kept.count,
         ExpiringAtOnceCount: ids.size,
-        ...bytesOf(forecast),
+        ...bytesOf({ ...forecast, exact: forecast.exact && atOnce }),
         LogFiles: { LogFile: [] },
       }
     })
@@ -108,7 +116,7 @@ async function expiringAtOnce(
   kept: KeptSets,
   now: Instant,
 ): Promise<ReadonlySet<BackupSetId>> {
-  const cutoff = instant(now - changed.policy.dataRetentionDays * DAY_MS)
+  const cutoff = cutoffOf(changed, now)
   const going = new Set<BackupSetId>()
   let after: RetainedSet | null = null
   for (;;) {
@@ -125,6 +133,14 @@ async function expiringAtOnce(
     after = page.at(-1) ?? null
     if (page.length < PAGE_SETS) return going
   }
+}
+
+function cutoffOf({ policy }: InstanceWithPolicy, now: Instant): Instant {
+  return instant(now - policy.dataRetentionDays * DAY_MS)
+}
+
+function isPast(set: RetainedSet, changed: InstanceWithPolicy, now: Instant): boolean {
+  return set.retainedSince < cutoffOf(changed, now)
 }
 
 function subjectOf(set: RetainedSet, changed: InstanceWithPolicy, kept: KeptSets, now: Instant) {

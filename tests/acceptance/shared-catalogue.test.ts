@@ -211,6 +211,29 @@ test('operator commands work with and without a running service, and make no cat
   await service.start()
 })
 
+test('receipts are read and checked where there is neither the storage nor a file of heads', async () => {
+  const instance = await service.createInstance('Basic')
+  const change = ['--DBInstanceId', instance, '--BackupRetentionPeriod', '8']
+  await service.succeed('call', 'ModifyBackupPolicy', ...change)
+  const there: Changes = { ...(await elsewhere()), HOLDFAST_STORAGE: '' }
+  const run = async (...words: readonly string[]) => {
+    const { code, stdout, stderr } = await service.run('receipts', ...words, there)
+    assert.equal(code, 0, stderr)
+    return stdout
+  }
+  assert.match(await run('list'), new RegExp(`${instance}.*modify-policy`))
+  assert.match(await run('export'), new RegExp(instance))
+  const alone = JSON.parse(await run('verify')) as Reply
+  assert.deepEqual([alone['problems'], alone['heads']], [[], null])
+  assert.match(String(alone['note']), /--heads/)
+  const copy = join(folder, 'copy.json')
+  await copyFile(join(service.dataFolder, 'receipt-heads.json'), copy)
+  const compared = JSON.parse(await run('verify', '--heads', copy)) as Reply
+  assert.deepEqual(compared['problems'], [])
+  assert.equal((compared['heads'] as Reply)['chains'], 1)
+  assert.deepEqual(await readdir(String(there['HOLDFAST_DATA'])), [])
+})
+
 test('a catalogue of a newer version is refused', async () => {
   await service.stop('SIGTERM')
   await database.ask(`insert into kysely_migration values ('9999-from-the-future', now()::text)`)

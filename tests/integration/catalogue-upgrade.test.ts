@@ -8,7 +8,7 @@ import type { DataFolder } from '../../src/app/data-folder.ts'
 import { openDataFolder } from '../../src/app/data-folder.ts'
 import { startCatalogue } from '../../src/app/open-catalogue.ts'
 import { startService } from '../../src/app/service.ts'
-import { openWorkbench } from '../../src/app/workbench.ts'
+import { openCatalogueBench, openWorkbench } from '../../src/app/workbench.ts'
 import { DAY_MS, pause } from '../../src/base/clock.ts'
 import { isFault } from '../../src/base/fault.ts'
 import { SILENT } from '../../src/base/logger.ts'
@@ -264,7 +264,7 @@ describe('a catalogue of an earlier major', () => {
       assert.deepEqual((await listSets()).sort(), sets.toSorted())
       const next = await takeSet()
       assert.equal(Number(next), Number(sets.at(-1)) + 1)
-      await using operator = await openWorkbench(config, SILENT, signal)
+      await using operator = await openCatalogueBench(config, SILENT, signal)
       await operator.advanceClock(10 * DAY_MS)
       await ask('DeleteBackup', { DBInstanceId: instanceId, BackupId: String(sets[0]) })
       assert.deepEqual((await listSets()).sort(), [...sets.slice(1), next].sort())

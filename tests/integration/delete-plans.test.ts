@@ -182,7 +182,14 @@ const WATCHED: readonly {
   { name: 'which purges have ended', watch: (tx) => settlePurges(tx, INSTANCE, NOW) },
 ]
 
-/** What is asked again and again, and must not grow with what is deleted or with the history. */
+for (const { name, watch } of WATCHED) {
+  test(`I14: looking ${name} reads no history: after ${LONG} sets as little as after ${SHORT}`, async () => {
+    const look = (made: FilledCatalogue) => made.catalogue.transaction(watch)
+    const short = await workOf(SHORT, look)
+    assertNoMore(await workOf(LONG, look), short)
+  })
+}
+
 test(`P2: expiry that MinimumBackupSets stops reads no more kept sets after ${LONG} than after ${SHORT}`, async () => {
   const look = async (sets: number) => {
     const made = filled.get(sets)
@@ -223,14 +230,6 @@ test('I14: a page of DescribeDeletedBackups reads each deleted set a few times, 
   const read = setsRead(await made.count(ask))
   assert.ok(read < 10 * SHORT, `${read} rows of ${SHORT} sets`)
 })
-
-for (const { name, watch } of WATCHED) {
-  test(`I14: looking ${name} reads no history: after ${LONG} sets as little as after ${SHORT}`, async () => {
-    const look = (made: FilledCatalogue) => made.catalogue.transaction(watch)
-    const short = await workOf(SHORT, look)
-    assertNoMore(await workOf(LONG, look), short)
-  })
-}
 
 test('I14: plans that were made while the catalogue was almost empty do not scan when it is full', async () => {
   await using grown = await FilledCatalogue.create(server.catalogue.connection, 'grown', NOW)

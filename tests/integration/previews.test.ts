@@ -125,6 +125,20 @@ test('H1: a set has at most 100 holds at a time', async () => {
   assert.equal(items(await ask(DescribeBackupHolds, { BackupId: id })).length, 100)
 })
 
+test('E8: PreviewModifyBackupPolicy names the minimum that keeps sets past their retention', async () => {
+  const total = Number((await ask(PreviewModifyBackupPolicy, {}))['TotalRecordCount'])
+  const minimum = total - 10
+  const parameters = { BackupRetentionPeriod: '7', MinimumBackupSets: String(minimum) }
+  const preview = await ask(PreviewModifyBackupPolicy, parameters)
+  assert.equal(preview['ExpiringAtOnceCount'], 10)
+  const stay = items(preview).filter((item) => !item['ExpiresAtOnce'])
+  assert.ok(stay.length > 900)
+  for (const item of stay) {
+    assert.match(String(item['KeptBy']), /^(P1 set-not-held|P2 minimum-sets)$/)
+    assert.notEqual(item['Evidence'], undefined)
+  }
+})
+
 test('E8: PreviewModifyBackupPolicy counts all that would go of more sets than it lists, and expiry takes just those', async () => {
   const kept = await ask(PreviewModifyBackupPolicy, { BackupRetentionPeriod: '730' })
   const preview = await ask(PreviewModifyBackupPolicy, { BackupRetentionPeriod: '7' })
@@ -134,6 +148,14 @@ test('E8: PreviewModifyBackupPolicy counts all that would go of more sets than i
   // Two are deleted and one is held besides those of the history.
   assert.equal(total, SETS - 2)
   assert.equal(preview['ExpiringAtOnceCount'], total - HELD - 1 - YOUNG)
+  // What happens until the windows are over, and purges one after another, can change the bytes.
+  assert.equal(preview['BytesExact'], false)
+  const held = items(preview).filter((item) => item['KeptBy'] === 'P1 set-not-held')
+  assert.equal(held.length, HELD + 1)
+  assert.deepEqual(
+    items(preview).filter((item) => item['KeptBy'] === undefined && !item['ExpiresAtOnce']),
+    [],
+  )
 
   await made.catalogue.transaction(async (tx) => {
     const found = await lockInstance(tx, INSTANCE)
