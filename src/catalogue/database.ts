@@ -85,8 +85,11 @@ export function sqlOf(tx: Transaction): Sql {
  * the values at hand, and so never becomes a scan because many are named.
  */
 export async function reusePlans(tx: Transaction): Promise<void> {
-  await sql`select set_config('plan_cache_mode', 'force_generic_plan', true)`.execute(sqlOf(tx))
+  await sql`select ${REUSE_PLANS}`.execute(sqlOf(tx))
 }
+
+/** The same as a column of a transaction's first statement, which saves the way there and back. */
+export const REUSE_PLANS = sql`set_config('plan_cache_mode', 'force_generic_plan', true)`
 
 async function runTransaction<T>(
   builder: TransactionBuilder<Schema>,

@@ -1,4 +1,4 @@
-import { sql } from 'kysely'
+import { type RawBuilder, sql } from 'kysely'
 import type { Instant } from '../base/clock.ts'
 import { Fault } from '../base/fault.ts'
 import type { InstanceId } from '../base/ids.ts'
@@ -12,7 +12,7 @@ import type {
   ReleasedKeepPolicy,
 } from '../domain/instance.ts'
 import type { Transaction } from './database.ts'
-import { sqlOf } from './database.ts'
+import { REUSE_PLANS, sqlOf } from './database.ts'
 import { plannedOnce } from './sql/connection.ts'
 
 export interface InstanceWithPolicy {
@@ -114,8 +114,24 @@ export async function lockInstance(
   tx: Transaction,
   id: string,
 ): Promise<InstanceWithPolicy | null> {
+  return lockRow(tx, id, sql``)
+}
+
+/** `lockInstance` and `reusePlans` in one: the first statement of transactions of lookups by key. */
+export async function lockInstanceForLookups(
+  tx: Transaction,
+  id: string,
+): Promise<InstanceWithPolicy | null> {
+  return lockRow(tx, id, sql`, ${REUSE_PLANS}`)
+}
+
+async function lockRow(
+  tx: Transaction,
+  id: string,
+  more: RawBuilder<unknown>,
+): Promise<InstanceWithPolicy | null> {
   const { rows } = await sql<Row>`${plannedOnce}
-    select ${COLUMNS} from instance where instance_id = ${id} for update`.execute(sqlOf(tx))
+    select ${COLUMNS} ${more} from instance where instance_id = ${id} for update`.execute(sqlOf(tx))
   return rows[0] ? fromRow(rows[0]) : null
 }
 

@@ -1,9 +1,9 @@
 import { z } from 'zod'
 import { invariant } from '../base/fault.ts'
-import { reusePlans, type Transaction } from '../catalogue/database.ts'
+import type { Transaction } from '../catalogue/database.ts'
 import { deleteJudged } from '../catalogue/delete-judged.ts'
 import type { Forecast } from '../catalogue/forecast.ts'
-import { lockInstance } from '../catalogue/instances.ts'
+import { lockInstanceForLookups } from '../catalogue/instances.ts'
 import { judgeDeletion, judgeInstance } from '../domain/deletion.ts'
 import { ruleNumber } from '../domain/deletion-rules.ts'
 import type { Finding } from '../domain/verdict.ts'
@@ -93,8 +93,7 @@ type Outcome = { readonly deleted: Forecast } | { readonly refused: Refused }
 /** Judges under the instance's lock; a refusal leaves the transaction without a change. */
 async function deleteOrRefuse(tx: Transaction, needs: Needs, asked: Asked): Promise<Outcome> {
   const { ids, requestId, caller, now } = asked
-  await reusePlans(tx)
-  const found = await lockInstance(tx, asked.instanceId)
+  const found = await lockInstanceForLookups(tx, asked.instanceId)
   const { instance = null, policy = null } = found ?? {}
   const onInstance = judgeInstance(instance, policy, now, 'by-hand').refusal
   if (onInstance) return { refused: refusalBy(onInstance, null) }

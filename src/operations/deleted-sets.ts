@@ -3,10 +3,10 @@ import { type Instant, isoMilliseconds } from '../base/clock.ts'
 import type { BackupSetId } from '../base/ids.ts'
 import { parseBackupSetId } from '../base/ids.ts'
 import { type SetState, statesOfSets } from '../catalogue/backup-sets.ts'
-import { reusePlans, type Transaction } from '../catalogue/database.ts'
+import type { Transaction } from '../catalogue/database.ts'
 import { WINDOW_ENDED } from '../catalogue/deletions.ts'
 import type { InstanceWithPolicy } from '../catalogue/instances.ts'
-import { lockInstance } from '../catalogue/instances.ts'
+import { lockInstanceForLookups } from '../catalogue/instances.ts'
 import type { ApiError } from '../wire/errors.ts'
 import { splitIds, text } from '../wire/parameters.ts'
 import { SETS_PER_CALL_MAX, tooManySets } from './named-sets.ts'
@@ -43,8 +43,7 @@ export async function lockDeletedSets(
 ): Promise<{ readonly found: InstanceWithPolicy; readonly ids: readonly BackupSetId[] }> {
   const texts = splitIds(parameters.BackupId, parameters.DBInstanceId)
   if (texts.length === 0) throw refuse('ParameterLeastAssociate', 'BackupId names no backup set')
-  await reusePlans(tx)
-  const found = await lockInstance(tx, parameters.DBInstanceId)
+  const found = await lockInstanceForLookups(tx, parameters.DBInstanceId)
   if (!found) throw refuse('InvalidDBInstanceName.NotFound')
   if (texts.length > SETS_PER_CALL_MAX) {
     throw refuse('DeleteBackupSetNumExceed', tooManySets(texts.length))
