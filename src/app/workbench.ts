@@ -17,7 +17,7 @@ import { tellFindings, tellingDamage } from '../jobs/damage.ts'
 import type { RestorePlan, RestoreProgress, RestoreResult } from '../jobs/restore-set.ts'
 import { restoreSet } from '../jobs/restore-set.ts'
 import type { ReceiptVerification } from '../jobs/verify-receipts.ts'
-import { tellReceiptFindings, verifyReceipts } from '../jobs/verify-receipts.ts'
+import { requireInstance, tellReceiptFindings, verifyReceipts } from '../jobs/verify-receipts.ts'
 import type { Verification } from '../jobs/verify-repository.ts'
 import { verifyRepository } from '../jobs/verify-repository.ts'
 import { resolveServerAccounts } from '../servers/accounts.ts'
@@ -38,7 +38,10 @@ import { openStores } from './open-repository.ts'
 export interface CatalogueBench extends AsyncDisposable {
   /** The URL, password included, of a local instance's primary; for its owner's SQL client. */
   connectionUrl(instanceId: string): Promise<Secret<string>>
-  /** Receipts of one instance, or of all (null), by instance and number; read page by page. */
+  /**
+   * Receipts of one instance, or of all (null), by instance and number; read page by page. A Fault
+   * `not-found` for an instance that never was.
+   */
   receipts(instanceId: string | null): AsyncIterable<StoredReceipt>
   /** `headsFile`: a copy of the file of heads, instead of this data folder's own. */
   verifyReceipts(
@@ -65,7 +68,7 @@ export async function openCatalogueBench(
       const { sealer } = await openKeys(config.keyFile, catalogue, false)
       return primaryUrl(await catalogue.transaction((tx) => localServersOf(tx, instanceId)), sealer)
     },
-    receipts: (instanceId) => readReceipts(catalogue, instanceId as InstanceId | null),
+    receipts: (instanceId) => receiptsOf(catalogue, instanceId as InstanceId | null),
     verifyReceipts: async (instanceId, headsFile, cancel) => {
       const { receipts } = await openKeys(config.keyFile, catalogue, false)
       const needs = {
@@ -141,6 +144,18 @@ async function openCatalogueOf(
   return config.database === null
     ? { catalogue: await openOwn(config, log, signal, stack), begun: async () => {} }
     : await openShared(config.database, log, signal, stack)
+}
+
+async function* receiptsOf(
+  catalogue: Catalogue,
+  instanceId: InstanceId | null,
+): AsyncIterable<StoredReceipt> {
+  let none = true
+  for await (const receipt of readReceipts(catalogue, instanceId)) {
+    none = false
+    yield receipt
+  }
+  if (none && instanceId !== null) await requireInstance(catalogue, instanceId)
 }
 
 function primaryUrl(servers: readonly LocalServerRecord[], sealer: Sealer): Secret<string> {

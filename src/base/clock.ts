@@ -57,6 +57,11 @@ export function isoMinutes(at: Instant): string {
   return `${new Date(at).toISOString().slice(0, 16)}Z`
 }
 
+/** Text of an instant that somebody gave: with its fraction of a second if it has one. */
+export function isoExact(at: Instant): string {
+  return at % 1000 === 0 ? isoSeconds(at) : isoMilliseconds(at)
+}
+
 /** `2026-11-24T07:05:40.123Z`, for evidence, logs and our own operations. */
 export function isoMilliseconds(at: Instant): string {
   return new Date(at).toISOString()

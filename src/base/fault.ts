@@ -58,6 +58,9 @@ export function fileFault(error: unknown, doing: string): unknown {
   if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
     return new Fault('denied', message, { cause: error })
   }
+  if (code === 'EISDIR' || code === 'ENOTDIR' || code === 'ELOOP') {
+    return new Fault('unfit', message, { cause: error })
+  }
   if (code === 'EIO') return new Fault('corrupt', message, { cause: error })
   return error
 }

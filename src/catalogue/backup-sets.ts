@@ -146,15 +146,16 @@ export async function keptSets(
   return rows
 }
 
-/** How many sets were made since `from`, deleted ones included, for RDS's daily limit. */
-export async function countSetsSince(
+/** How many sets were begun in that time, deleted ones included, for RDS's daily limit. */
+export async function countSetsBegun(
   tx: Transaction,
   instanceId: InstanceId,
   from: Instant,
+  until: Instant,
 ): Promise<number> {
   const { rows } = await sql<{ count: number }>`
     select count(*) as count from backup_set
-    where instance_id = ${instanceId} and started_at >= ${from}
+    where instance_id = ${instanceId} and started_at between ${from} and ${until}
       and state in ('kept', 'deleted', 'purged')`.execute(sqlOf(tx))
   return rows[0]?.count ?? 0
 }

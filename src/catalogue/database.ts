@@ -36,6 +36,8 @@ export type { Connection, External } from './sql/connection.ts'
 
 /** PostgreSQL manual, "PostgreSQL Error Codes": deadlock_detected, serialization_failure. */
 const RETRIED: ReadonlySet<string | null> = new Set(['40P01', '40001'])
+/** The same: disk_full. */
+const DISK_FULL = '53100'
 /** The same: read_only_sql_transaction. */
 const READ_ONLY = '25006'
 const TRIES_MAX = 10
@@ -104,6 +106,13 @@ async function runTransaction<T>(
       if (isLoss(error)) {
         const message = `the catalogue cannot be reached: ${describeError(error)}`
         throw new Fault('transient', message, { cause: error })
+      }
+      if (systemCode(error) === DISK_FULL) {
+        const message = `the catalogue cannot grow: ${describeError(error)}`
+        throw new Fault('no-space', message, {
+          cause: error,
+          hint: 'free space on its file system',
+        })
       }
       if (!RETRIED.has(systemCode(error))) throw error
       if (attempt === TRIES_MAX) {

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
+import { sql } from 'kysely'
 import { DAY_MS, HOUR_MS, type Instant, instant } from '../base/clock.ts'
 import type { BackupSetId, InstanceId } from '../base/ids.ts'
 import { judgeSet } from '../domain/deletion.ts'
 import { openTestCatalogue, type TestCatalogue } from '../testing/catalogue-server.ts'
 import { makeTestInstance, makeTestSet } from '../testing/catalogue-sets.ts'
-import { keptSets } from './backup-sets.ts'
-import type { Catalogue } from './database.ts'
+import { countSetsBegun, keptSets } from './backup-sets.ts'
+import { type Catalogue, sqlOf } from './database.ts'
 import { deleteSets, endWindows, listDeletedSets, purgeNext, undeleteSets } from './deletions.ts'
 import { insertHold } from './holds.ts'
 import { lockInstance, updatePolicy } from './instances.ts'
@@ -108,6 +109,35 @@ test('T3: a clock that steps back reopens a window that is over as long as nothi
   assert.deepEqual(await inWindow(instance, [first], at(HOUR_MS - 1)), [first])
   assert.deepEqual((await decide(instance, at(2 * HOUR_MS)))?.setIds, [first])
   assert.deepEqual(await inWindow(instance, [first], at(0)), [])
+})
+
+test('T3: sets that are stamped in the future count for no day', async () => {
+  const { instance } = await withSets(3)
+  const begun = (from: number, until: number) =>
+    catalogue.transaction((tx) => countSetsBegun(tx, instance, at(from), at(until)))
+  // A set here began a day before it ended.
+  assert.equal(await begun(-DAY_MS, 0), 2)
+  assert.equal(await begun(-DAY_MS, -1), 1)
+  assert.equal(await begun(-10 * DAY_MS, 10 * DAY_MS), 3)
+})
+
+test('a catalogue that cannot grow is a full disk, and nothing has changed', async () => {
+  const { instance, first } = await withSets(1)
+  const full = catalogue.transaction(async (tx) => {
+    await deleteSets(tx, instance, [first], {
+      ...{ cause: 'by-hand', requestId: null, deletedAt: START, purgeAfter: at(DAY_MS) },
+      actor: { accessKeyId: 'k', user: 'u', address: null },
+    })
+    await sql`do $$ begin raise exception 'no room' using errcode = 'disk_full'; end $$`.execute(
+      sqlOf(tx),
+    )
+  })
+  await assert.rejects(full, { name: 'Fault', kind: 'no-space' })
+  const kept = await catalogue.transaction((tx) => keptSets(tx, instance, START))
+  assert.deepEqual(
+    kept.map((set) => set.id),
+    [first],
+  )
 })
 
 test('T4: a policy changed in the same millisecond counts for what is asked after it, and not before', async () => {

@@ -5,6 +5,7 @@ import type { InstanceId } from '../base/ids.ts'
 import type { EventKind } from '../domain/event.ts'
 import type { InstanceStatus } from '../domain/instance.ts'
 import type { JobKind, JobState } from '../domain/job.ts'
+import { listedSql } from './backup-sets.ts'
 import type { Transaction } from './database.ts'
 import { sqlOf } from './database.ts'
 import { holdsSql } from './holds.ts'
@@ -126,9 +127,9 @@ const instancesSql = (now: Instant) => sql`
       count(*) filter (where state = 'kept') as kept,
       count(*) filter (where state = 'deleted') as deleted,
       count(*) filter (where state = 'deleted' and purge_after > ${now}) as undeletable,
-      count(*) filter (where state = 'failed') as failed,
+      count(*) filter (where state = 'failed' and ${listedSql(now)}) as failed,
       coalesce(sum(content_bytes) filter (where state = 'kept'), 0)::bigint as content
-    from backup_set where state in ('writing', 'kept', 'deleted', 'failed') group by instance_id),
+    from backup_set s where state in ('writing', 'kept', 'deleted', 'failed') group by instance_id),
   held as (
     select instance_id, count(*) as holds from hold h
     where ${holdsSql(now)} group by instance_id)

@@ -7,11 +7,20 @@ export function exportLine({ previous, hash, body }: StoredReceipt): string {
   return `${JSON.stringify({ previous, hash, body })}\n`
 }
 
+/** What an export has shown, and where its chains end: to be compared with an older copy of it. */
+export interface ExportFindings extends ReceiptFindings {
+  readonly ends: readonly {
+    readonly instanceId: string
+    readonly number: number
+    readonly hash: string
+  }[]
+}
+
 /** Checks exported chains line by line: each one whole from its first receipt on. */
 export async function verifyExport(
   lines: AsyncIterable<string>,
   chain: ReceiptChain,
-): Promise<ReceiptFindings> {
+): Promise<ExportFindings> {
   const audit = openReceiptAudit(chain, new Map())
   let count = 0
   for await (const line of lines) {
@@ -20,7 +29,13 @@ export async function verifyExport(
     if (receipt === null) audit.note(null, null, `line ${count} is no receipt`)
     else audit.add(receipt)
   }
-  return audit.end()
+  if (count === 0) audit.note(null, null, 'the file is empty: it proves nothing')
+  const ends = [...audit.ends()].map(([instanceId, { number, hash }]) => ({
+    instanceId,
+    number,
+    hash,
+  }))
+  return { ...audit.end(), ends }
 }
 
 function readLine(line: string): StoredReceipt | null {

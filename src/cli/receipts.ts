@@ -123,6 +123,8 @@ async function verifyFile(file: string) {
   })
   try {
     return await verifyExport(handle.readLines(), chain)
+  } catch (error) {
+    throw fileFault(error, `cannot read ${file}`)
   } finally {
     await handle.close()
   }

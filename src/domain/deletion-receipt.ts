@@ -31,7 +31,6 @@ export function deletionDetails(
   predicted: Predicted,
   purgeAfter: Instant,
 ): ReceiptDetails {
-  const [first] = judged
   const isWindow = purgeAfter > 0
   return {
     cause,
@@ -39,8 +38,27 @@ export function deletionDetails(
     undeleteExpireTime: isWindow ? isoMilliseconds(purgeAfter) : null,
     // What happens while a window lasts can change the bytes.
     ...predictedDetails({ ...predicted, exact: predicted.exact && !isWindow }),
+    ...verdictDetails(judged),
+  }
+}
+
+/**
+ * What a receipt of an undelete says: which sets, what DeleteBackup would say of each of them now, and
+ * what the purge would have given back that does not come any more.
+ */
+export function undeleteDetails(judged: readonly Judged[], predicted: Predicted): ReceiptDetails {
+  return {
+    ...listedSets(judged.map(({ subject }) => subject.id)),
+    ...predictedDetails(predicted),
+    ...verdictDetails(judged),
+  }
+}
+
+function verdictDetails(judged: readonly Judged[]): ReceiptDetails {
+  const findings = judged[0]?.verdict.findings ?? []
+  return {
     // What is about the instance is the same for each of them.
-    verdict: evidenceOf(first?.verdict.findings.filter((finding) => !isOfSet(finding)) ?? []),
+    verdict: evidenceOf(findings.filter((finding) => !isOfSet(finding))),
     verdicts:
       judged.length > VERDICTS_MAX
         ? []

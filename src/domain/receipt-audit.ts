@@ -27,6 +27,8 @@ export interface ReceiptAudit {
   compareHeads(heads: ReadonlyMap<string, ChainEnd>): void
   /** After all: the heads that were kept elsewhere and did not come by are missing. */
   end(): ReceiptFindings
+  /** Where each chain ended so far. */
+  ends(): ReadonlyMap<string, ChainEnd>
 }
 
 const PROBLEMS_LISTED_MAX = 100
@@ -48,6 +50,7 @@ export function openReceiptAudit(
   const endOfChain = (instanceId: string) => ends.get(instanceId) ?? beginningOf(instanceId)
   return {
     note,
+    ends: () => ends,
     add: (receipt) => {
       const { instanceId, number, hash } = receipt
       for (const { problem } of checkReceipt(chain, endOfChain(instanceId), receipt)) {

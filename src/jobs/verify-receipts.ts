@@ -1,9 +1,10 @@
 import { isoMilliseconds } from '../base/clock.ts'
-import { describeError, isFault } from '../base/fault.ts'
+import { describeError, Fault, isFault } from '../base/fault.ts'
 import type { InstanceId } from '../base/ids.ts'
 import type { ReceiptChain } from '../base/receipt-chain.ts'
 import type { Catalogue, Transaction } from '../catalogue/database.ts'
 import { alarmsOf, endAlarms, recordEvent } from '../catalogue/events.ts'
+import { readInstances } from '../catalogue/instances.ts'
 import { listHeads, nextReceipts, type ReceiptPlace } from '../catalogue/receipts.ts'
 import type { StoredReceipt } from '../domain/receipt.ts'
 import {
@@ -36,7 +37,8 @@ interface Needs {
  * Checks the chain of one instance, or of all (null), receipt by receipt, against the key, the
  * catalogue's own heads, and those that are kept outside it. The file is read first: what is appended
  * meanwhile only makes the chains longer. A data folder in which no process ever kept heads has none to
- * compare: that is a note. A file that is named, or was kept, and is missing is a problem.
+ * compare: that is a note. A file that is named, or was kept, and is missing is a problem. A Fault
+ * `not-found` for an instance that never was.
  */
 export async function verifyReceipts(
   { catalogue, receipts, receiptHeadsFile: file, headsFrom }: Needs,
@@ -56,7 +58,18 @@ export async function verifyReceipts(
     audit.note(null, null, `${file} is missing, where the heads are kept outside the catalogue`)
   }
   const heads = kept && { chains: kept.chains.size, began: isoMilliseconds(kept.began) }
-  return { heads, note: never ? NO_HEADS : null, ...audit.end() }
+  const found = audit.end()
+  if (instanceId !== null && found.receipts === 0 && found.problemCount === 0) {
+    await requireInstance(catalogue, instanceId)
+  }
+  return { heads, note: never ? NO_HEADS : null, ...found }
+}
+
+/** Nothing is wrong with no receipts: but whoever misspelt the instance must not be told so. */
+export async function requireInstance(catalogue: Catalogue, instanceId: InstanceId): Promise<void> {
+  const found = await catalogue.snapshot((tx) => readInstances(tx, [instanceId]))
+  if (found.size > 0) return
+  throw new Fault('not-found', `there is no instance ${instanceId}, nor receipts of one`)
 }
 
 const NO_HEADS =

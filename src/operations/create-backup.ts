@@ -1,8 +1,9 @@
 import { z } from 'zod'
 import { DAY_MS, instant } from '../base/clock.ts'
 import { isFault } from '../base/fault.ts'
-import { countSetsSince } from '../catalogue/backup-sets.ts'
+import { countSetsBegun } from '../catalogue/backup-sets.ts'
 import { lockLiveInstance } from '../catalogue/instances.ts'
+import { CLOCK_TOLERANCE_MS } from '../domain/schedule.ts'
 import { defineOperation } from '../wire/operation.ts'
 import { text } from '../wire/parameters.ts'
 import type { OperationParts } from './parts.ts'
@@ -67,7 +68,9 @@ export const CreateBackup = defineOperation(
       if (instance.status !== 'Running') {
         throw refuse('IncorrectDBInstanceState', `instance status ${instance.status}`)
       }
-      const taken = await countSetsSince(tx, instance.id, instant(now - DAY_MS))
+      // A set that is stamped in the future was made by a clock that was wrong.
+      const soon = instant(now + CLOCK_TOLERANCE_MS)
+      const taken = await countSetsBegun(tx, instance.id, instant(now - DAY_MS), soon)
       if (taken >= SETS_PER_DAY_MAX) {
         throw refuse('Exceeded.BackupTimes', `${taken} sets in the last 24 hours`)
       }

@@ -14,6 +14,7 @@ import {
   PageFields,
   pageFields,
   pageOf,
+  rangeOf,
   SET_LIST_ERRORS,
   setListParameters,
 } from './set-list-parameters.ts'
@@ -53,12 +54,13 @@ export const DescribeBackupDeletability = defineOperation(
   },
   async ({ parameters, now, refuse }, { catalogue }: Pick<OperationParts, 'catalogue'>) => {
     const instanceId = parameters.DBInstanceId as InstanceId
-    const { BackupId, StartTime: from = null, EndTime: to = null } = parameters
+    const { BackupId } = parameters
+    const range = rangeOf(parameters, refuse)
     return catalogue.snapshot(async (tx) => {
       const found = (await readInstances(tx, [instanceId])).get(instanceId)
       if (!found) throw refuse('InvalidDBInstanceName.NotFound')
       const setIds = BackupId === undefined ? null : splitIds(BackupId, instanceId)
-      const filter = { setIds, state: null, mode: null, from, to }
+      const filter = { setIds, state: null, mode: null, ...range }
       const listed = await listSets(tx, instanceId, filter, now, pageOf(parameters))
       const kept = await keptSetsOf(tx, found, 1, now)
       return {

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { isoSeconds } from '../base/clock.ts'
+import { isoExact, isoSeconds } from '../base/clock.ts'
 import type { InstanceId } from '../base/ids.ts'
 import { listHolds } from '../catalogue/holds.ts'
 import { readInstances } from '../catalogue/instances.ts'
@@ -53,7 +53,7 @@ export const DescribeBackupHolds = defineOperation(
       AccessKeyId: hold.accessKeyId,
       User: hold.user,
       HoldTime: isoSeconds(hold.heldAt),
-      ...(hold.until === null ? {} : { HoldUntil: isoSeconds(hold.until) }),
+      ...(hold.until === null ? {} : { HoldUntil: isoExact(hold.until) }),
     }))
     return { Items: { BackupHold: shown } }
   },

@@ -16,6 +16,7 @@ import {
   PageFields,
   pageFields,
   pageOf,
+  rangeOf,
   SET_LIST_ERRORS,
   setListParameters,
 } from './set-list-parameters.ts'
@@ -69,13 +70,11 @@ export const DescribeBackups = defineOperation(
     }),
     errors: {
       ...SET_LIST_ERRORS,
-      InvalidParameterCombination: {},
       'InvalidDBInstanceName.NotFound': { message: 'The database instance does not exist.' },
     },
   },
   async ({ parameters, now, refuse }, { catalogue, undeleteWindowMs }: Needs) => {
-    const { StartTime: from = null, EndTime: to = null } = parameters
-    if (from !== null && to !== null && to <= from) throw refuse('InvalidParameterCombination')
+    const range = rangeOf(parameters, refuse)
     return catalogue.snapshot(async (tx) => {
       const found = await findInstance(tx, parameters.DBInstanceId)
       if (!found) throw refuse('InvalidDBInstanceName.NotFound')
@@ -85,8 +84,7 @@ export const DescribeBackups = defineOperation(
         setIds,
         state: stateOf(parameters.BackupStatus),
         mode: parameters.BackupMode ?? null,
-        from,
-        to,
+        ...range,
       }
       const none = parameters.BackupType === 'IncrementalBackup'
       const listed = none

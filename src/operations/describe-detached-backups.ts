@@ -16,6 +16,7 @@ import {
   PageFields,
   pageFields,
   pageOf,
+  rangeOf,
   SET_LIST_ERRORS,
   setListParameters,
 } from './set-list-parameters.ts'
@@ -27,7 +28,7 @@ const DetachedBackup = z.object({
   ReleasedBytes: z.number(),
 })
 
-type Needs = Pick<OperationParts, 'catalogue' | 'undeleteWindowMs'>
+type Needs = Pick<OperationParts, 'catalogue' | 'region' | 'undeleteWindowMs'>
 
 /** The sets that outlived their instances, until they expire or someone deletes them. */
 export const DescribeDetachedBackups = defineOperation(
@@ -49,13 +50,13 @@ export const DescribeDetachedBackups = defineOperation(
       Items: z.object({ Backup: z.array(DetachedBackup) }),
       ...PageFields,
     }),
-    errors: SET_LIST_ERRORS,
+    errors: { ...SET_LIST_ERRORS, 'InvalidRegion.NotFound': {} },
   },
-  async ({ parameters, now }, { catalogue, undeleteWindowMs }: Needs) => {
+  async ({ parameters, now, refuse }, { catalogue, region, undeleteWindowMs }: Needs) => {
+    if (parameters.Region !== region) throw refuse('InvalidRegion.NotFound')
     const { DBInstanceId = null, BackupId, BackupMode: mode = null } = parameters
-    const { StartTime: from = null, EndTime: to = null } = parameters
     const setIds = BackupId === undefined ? null : splitIds(BackupId, DBInstanceId ?? '')
-    const filter: SetFilter = { setIds, state: null, mode, from, to }
+    const filter: SetFilter = { setIds, state: null, mode, ...rangeOf(parameters, refuse) }
     return catalogue.snapshot(async (tx) => {
       const listed =
         parameters.BackupStatus === 'Failed'

@@ -15,6 +15,7 @@ import {
   PAGE_ERRORS,
   pageOf,
   pageParameters,
+  rangeOf,
   TIME_ERRORS,
   TIME_PARAMETERS,
 } from './set-list-parameters.ts'
@@ -69,7 +70,6 @@ export const DescribeEvents = defineOperation(
     }),
     errors: {
       'InvalidRegion.NotFound': {},
-      InvalidParameterCombination: {},
       ...TIME_ERRORS,
       ...PAGE_ERRORS,
     },
@@ -79,11 +79,9 @@ export const DescribeEvents = defineOperation(
     { catalogue, region }: Pick<OperationParts, 'catalogue' | 'region'>,
   ) => {
     if (parameters.RegionId !== region) throw refuse('InvalidRegion.NotFound')
-    const { StartTime: from = null, EndTime: to = null, DBInstanceId = null } = parameters
-    if (from !== null && to !== null && to <= from) throw refuse('InvalidParameterCombination')
-    const { PageNumber = 1 } = parameters
+    const { DBInstanceId = null, PageNumber = 1 } = parameters
     const page = pageOf(parameters)
-    const filter: EventFilter = { instanceId: DBInstanceId, from, to }
+    const filter: EventFilter = { instanceId: DBInstanceId, ...rangeOf(parameters, refuse) }
     const { events, total } = await catalogue.snapshot((tx) => describeEvents(tx, filter, page))
     return {
       EventItems: { EventItems: events.map((event) => show(event, region)) },

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { isoSeconds } from '../base/clock.ts'
+import { isoExact, isoSeconds } from '../base/clock.ts'
 import { insertHold } from '../catalogue/holds.ts'
 import { lockInstance } from '../catalogue/instances.ts'
 import { appendReceipt } from '../catalogue/receipts.ts'
@@ -9,6 +9,9 @@ import { subjectsNamed } from './named-sets.ts'
 import type { OperationParts } from './parts.ts'
 
 const REASON_CHARACTERS_MAX = 200
+/** Control, format (what turns the direction of text), private, unassigned; line and paragraph ends. */
+const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/u
+const VISIBLE = /[^\p{Z}\p{M}]/u
 /** At once, of one set: refusals and listings name each of them. */
 const HOLDS_PER_SET_MAX = 100
 
@@ -48,7 +51,11 @@ export const HoldBackup = defineOperation(
     const { parameters, caller, requestId, now, refuse } = request
     const { HoldUntil: until = null } = parameters
     const reason = parameters.Reason.trim()
-    if (reason === '' || reason.length > REASON_CHARACTERS_MAX || /\p{Cc}/u.test(reason)) {
+    if (
+      !VISIBLE.test(reason) ||
+      UNPRINTABLE.test(reason) ||
+      [...reason].length > REASON_CHARACTERS_MAX
+    ) {
       throw refuse('InvalidParameter', `Reason: 1–${REASON_CHARACTERS_MAX} printable characters`)
     }
     if (until !== null && until <= now) {
@@ -88,7 +95,7 @@ export const HoldBackup = defineOperation(
           holdId,
           backupId: String(set.id),
           reason,
-          until: until === null ? null : isoSeconds(until),
+          until: until === null ? null : isoExact(until),
         },
       })
       return { holdId, setId: set.id }
@@ -97,7 +104,7 @@ export const HoldBackup = defineOperation(
     return {
       HoldId: String(held.holdId),
       BackupId: String(held.setId),
-      ...(until === null ? {} : { HoldUntil: isoSeconds(until) }),
+      ...(until === null ? {} : { HoldUntil: isoExact(until) }),
     }
   },
 )

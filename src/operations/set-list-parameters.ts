@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { Instant } from '../base/clock.ts'
 import type { Page, SetPage } from '../catalogue/backup-sets.ts'
 import { moment, wholeNumber } from '../wire/parameters.ts'
 
@@ -15,7 +16,23 @@ export const TIME_PARAMETERS = {
 export const TIME_ERRORS = {
   'InvalidStartTime.Format': {},
   'InvalidEndTime.Format': {},
+  InvalidParameterCombination: {},
 } as const
+
+/** The range that is asked for; one that is empty or ends before it begins is refused. */
+export function rangeOf(
+  {
+    StartTime,
+    EndTime,
+  }: { readonly StartTime?: Instant | undefined; readonly EndTime?: Instant | undefined },
+  refuse: (code: 'InvalidParameterCombination', detail: string) => Error,
+): { readonly from: Instant | null; readonly to: Instant | null } {
+  const [from, to] = [StartTime ?? null, EndTime ?? null]
+  if (from !== null && to !== null && to <= from) {
+    throw refuse('InvalidParameterCombination', 'EndTime: not after StartTime')
+  }
+  return { from, to }
+}
 
 /** Which page of a list, and how many entries on it. */
 export function pageParameters(min: number, max: number) {

@@ -1,8 +1,12 @@
 import { z } from 'zod'
 import { undeleteSets } from '../catalogue/deletions.ts'
+import { forecastDeletion } from '../catalogue/forecast.ts'
 import { appendReceipt } from '../catalogue/receipts.ts'
+import { judgeSet } from '../domain/deletion.ts'
+import { undeleteDetails } from '../domain/deletion-receipt.ts'
 import { defineOperation } from '../wire/operation.ts'
 import { DELETED_SETS_ERRORS, DELETED_SETS_PARAMETERS, lockDeletedSets } from './deleted-sets.ts'
+import { subjectsNamed } from './named-sets.ts'
 import type { OperationParts } from './parts.ts'
 
 type Needs = Pick<OperationParts, 'catalogue' | 'receipts' | 'log'>
@@ -26,12 +30,16 @@ export const UndeleteBackup = defineOperation(
     const { requestId, caller: actor, now } = request
     const ids = await catalogue.transaction(async (tx) => {
       const named = await lockDeletedSets(tx, request)
-      const { id: instanceId } = named.found.instance
-      await undeleteSets(tx, instanceId, named.ids, now)
-      const details = { backupIds: named.ids.map(String) }
+      const { found, ids: back } = named
+      const { id: instanceId } = found.instance
+      const predicted = await forecastDeletion(tx, instanceId, back, now)
+      await undeleteSets(tx, instanceId, back, now)
+      const { subjects } = await subjectsNamed(tx, found, back.map(String), now)
+      const judged = subjects.map((subject) => ({ subject, verdict: judgeSet(subject, 'by-hand') }))
+      const details = undeleteDetails(judged, { ...predicted, exact: false })
       const receipt = { kind: 'undelete', instanceId, at: now, requestId, actor, details } as const
       await appendReceipt(tx, receipts, receipt)
-      return named.ids
+      return back
     })
     const { accessKeyId } = actor
     log.info('sets undeleted', { requestId, accessKeyId, backupIds: ids })

@@ -165,7 +165,10 @@ const DescribeTasks = defineOperation(
     errors: {},
   },
   async ({ parameters }) => {
-    if (parameters.TaskAction === 'transient') throw new Fault('transient', 'private detail')
+    const { TaskAction } = parameters
+    if (TaskAction === 'transient' || TaskAction === 'no-space') {
+      throw new Fault(TaskAction, 'private detail')
+    }
     if (parameters.TaskAction === 'reply') return { TotalRecordCount: Number.NaN }
     throw new Error('private detail')
   },

@@ -144,6 +144,9 @@ function publicError(error: unknown): ApiError {
   if (error instanceof ApiError) return error
   // The vendor's clients repeat a call that ends in this code.
   if (isFault(error, 'transient')) return apiError('ServiceUnavailable')
+  if (isFault(error, 'no-space')) {
+    return apiError('ServiceUnavailable', { detail: 'A disk of the service is full.' })
+  }
   return apiError('InternalError')
 }
 

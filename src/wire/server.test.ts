@@ -60,6 +60,7 @@ describe('replies', () => {
       ['bug', 500, 'InternalError'],
       ['reply', 500, 'InternalError'],
       ['transient', 503, 'ServiceUnavailable'],
+      ['no-space', 503, 'ServiceUnavailable'],
     ] as const) {
       const reply = await callApi(call('DescribeTasks', { TaskAction }))
       const { Code, RequestId } = reply.parsed as Record<string, string>

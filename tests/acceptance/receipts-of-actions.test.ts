@@ -83,7 +83,17 @@ test('I12: a deletion is one receipt: who, why each set could go, and what was f
 test('I12: undelete, hold and release are one receipt each, a refused call is none', async () => {
   const [first = '', second = ''] = sets
   const undelete = () => service.ask('UndeleteBackup', on(`${first},${second}`))
-  assert.deepEqual(kindsOf(await appended(undelete)), ['undelete'])
+  const brought = await appended(undelete)
+  assert.deepEqual(kindsOf(brought), ['undelete'])
+  const back = detailsOf(brought[0])
+  assert.deepEqual(back['backupIds'], [first, second])
+  // Judged anew, and what the purge would have given back.
+  assert.equal(Object.keys(back['verdict'] as object).length > 3, true)
+  assert.deepEqual(
+    (back['verdicts'] as readonly Record<string, string>[]).map((one) => one['backupId']),
+    [first, second],
+  )
+  assert.ok(Number(back['predictedReleasedBytes']) > 0)
   let holdId = ''
   const hold = async () => {
     const held = await service.ask('HoldBackup', { ...on(first), Reason: 'audit' })

@@ -61,10 +61,17 @@ async function awaitHeads(): Promise<void> {
   await until(isKept, 'the heads are kept')
 }
 
+interface Verified {
+  readonly receipts: number
+  readonly problems: readonly Reply[]
+  /** Of an export. */
+  readonly ends?: readonly Reply[]
+}
+
 async function verify(...words: readonly string[]) {
   const { code, stdout, stderr } = await service.run('receipts', 'verify', ...words)
   assert.notEqual(stdout, '', stderr)
-  return { code, ...(JSON.parse(stdout) as { receipts: number; problems: readonly Reply[] }) }
+  return { code, ...(JSON.parse(stdout) as Verified) }
 }
 
 function eventsOf(reply: Reply): readonly Reply[] {
@@ -80,7 +87,21 @@ test('lists receipts, of one instance or of all, a line each', async () => {
     `pgm-one  2  2026-11-24T07:06:40Z  expire  system  ${details}`,
   ])
   assert.equal((await service.succeed('receipts', 'list')).split('\n').length, 3)
-  assert.equal(await service.succeed('receipts', 'list', 'pgm-none'), '')
+})
+
+test('takes a misspelt instance, an empty export and a directory for no proof of anything', async () => {
+  for (const verb of ['list', 'export', 'verify']) {
+    const { code, stdout, stderr } = await service.run('receipts', verb, 'pgm-none')
+    assert.deepEqual([code, stdout], [1, ''])
+    assert.match(stderr, /there is no instance pgm-none, nor receipts of one/)
+  }
+  const empty = join(service.folder, 'empty.jsonl')
+  await writeFile(empty, '')
+  const found = await verify('--file', empty)
+  assert.deepEqual([found.code, found.problems.length], [1, 1])
+  const directory = await service.run('receipts', 'verify', '--file', service.folder)
+  assert.equal(directory.code, 1)
+  assert.ok(directory.stderr.includes(`cannot read ${service.folder}`))
 })
 
 test('exports what the page’s own script and the command verify with the key file alone', async () => {
@@ -102,13 +123,10 @@ test('exports what the page’s own script and the command verify with the key f
   const whole = await check(file)
   assert.deepEqual([whole.code, whole.stderr], [0, ''])
   assert.match(whole.stdout, /^pgm-one 2 [0-9a-f]{64}\npgm-two 1 [0-9a-f]{64}\n$/)
-  assert.deepEqual(await verify('--file', file), {
-    code: 0,
-    chains: 2,
-    receipts: 3,
-    problems: [],
-    problemCount: 0,
-  })
+  const { ends, ...sound } = await verify('--file', file)
+  assert.deepEqual(sound, { code: 0, chains: 2, receipts: 3, problems: [], problemCount: 0 })
+  const lines = ends?.map((end) => `${end['instanceId']} ${end['number']} ${end['hash']}\n`)
+  assert.equal(lines?.join(''), whole.stdout)
   const forged = `${file}.forged`
   await writeFile(forged, text.replace('12345', '12346'))
   assert.match((await check(forged)).stdout, /^pgm-one 1: not as it was written\n/)

@@ -12,6 +12,7 @@ import { DescribeBackupDeletability } from '../../src/operations/describe-backup
 import { DescribeBackupHolds } from '../../src/operations/describe-backup-holds.ts'
 import { DescribeBackups } from '../../src/operations/describe-backups.ts'
 import { DescribeDeletedBackups } from '../../src/operations/describe-deleted-backups.ts'
+import { DescribeDetachedBackups } from '../../src/operations/describe-detached-backups.ts'
 import { HoldBackup } from '../../src/operations/hold-backup.ts'
 import { PreviewDeleteBackup } from '../../src/operations/preview-delete-backup.ts'
 import { PreviewModifyBackupPolicy } from '../../src/operations/preview-modify-backup-policy.ts'
@@ -47,7 +48,7 @@ after(async () => {
 })
 
 type Reply = Readonly<Record<string, unknown>>
-type Needs = ReturnType<FilledCatalogue['needs']>
+type Needs = ReturnType<FilledCatalogue['needs']> & { readonly region: string }
 
 async function ask(
   operation: Operation<Needs>,
@@ -55,7 +56,7 @@ async function ask(
 ): Promise<Reply> {
   const raw = new Map(Object.entries({ DBInstanceId: INSTANCE, ...parameters }))
   const context = { raw, caller: CALLER, requestId: newRequestId(), now: NOW }
-  return operation.answer(context, made.needs(DAY_MS))
+  return operation.answer(context, { ...made.needs(DAY_MS), region: 'local' })
 }
 
 function items(reply: Reply): readonly Reply[] {
@@ -115,6 +116,37 @@ test('lists of sets take several IDs, in any spelling that DeleteBackup takes, a
     [first, first],
   )
   assert.deepEqual(items(await ask(DescribeBackupHolds, { BackupId: ',' })), [])
+})
+
+test('every list of sets refuses a range that ends before it begins, or at once', async () => {
+  const day = '2027-01-02T00:00Z'
+  for (const StartTime of ['2027-01-03T00:00Z', day]) {
+    const range = { StartTime, EndTime: day }
+    for (const operation of [DescribeBackupDeletability, DescribeBackups]) {
+      await assert.rejects(ask(operation, range), { code: 'InvalidParameterCombination' })
+    }
+    const detached = ask(DescribeDetachedBackups, { Region: 'local', ...range })
+    await assert.rejects(detached, { code: 'InvalidParameterCombination' })
+  }
+  const elsewhere = ask(DescribeDetachedBackups, { Region: 'mars' })
+  await assert.rejects(elsewhere, { code: 'InvalidRegion.NotFound' })
+})
+
+test('H2: a reason is text that can be seen, and the end of a hold is kept to the millisecond', async () => {
+  const id = String((await made.freeSets(INSTANCE)).at(-3))
+  const hold = (Reason: string, HoldUntil = '2027-01-20T00:00:00.5Z') =>
+    ask(HoldBackup, { BackupId: id, Reason, HoldUntil })
+  const unseen = [' ', '\u200b', '\u202eabc', 'a\ufffeb', 'a\u2028b', 'x'.repeat(201)]
+  for (const reason of unseen) {
+    await assert.rejects(hold(reason), { code: 'InvalidParameter' })
+  }
+  const held = await hold('\u{1f512}'.repeat(200))
+  assert.equal(held['HoldUntil'], '2027-01-20T00:00:00.500Z')
+  assert.equal((await hold('审计', '2027-01-20T00:00:00Z'))['HoldUntil'], '2027-01-20T00:00:00Z')
+  const shown = items(await ask(DescribeBackupHolds, { BackupId: id })).map(
+    (one) => one['HoldUntil'],
+  )
+  assert.deepEqual(shown, ['2027-01-20T00:00:00.500Z', '2027-01-20T00:00:00Z'])
 })
 
 test('H1: a set has at most 100 holds at a time', async () => {
