@@ -30,11 +30,11 @@ async function list(words: readonly string[], signal: AbortSignal): Promise<numb
   return 0
 }
 
-function listLine({ instanceId, number, kind, body }: StoredReceipt): string {
+function listLine({ instanceId, number, kind, requestId, body }: StoredReceipt): string {
   const said = readBody(body)
   const at = said === null ? '?' : isoSeconds(said.at)
   const { user = '?', accessKeyId = null, address = null } = said?.actor ?? {}
-  const who = [user, accessKeyId, address].filter((part) => part !== null).join(' ')
+  const who = [user, accessKeyId, address, requestId].filter((part) => part !== null).join(' ')
   const details = said === null ? 'its body is no receipt' : JSON.stringify(said.details)
   return [instanceId, number, at, kind, who, details].join('  ')
 }

@@ -72,7 +72,7 @@ function problemOf(
     return { code: 'IncorrectBackupSetState', detail: `${shown} is not deleted` }
   }
   const absent = (detail: string) => ({ code: 'InvalidBackupSetID.NotFound' as const, detail })
-  if (set?.state === 'purged') return absent(`${shown} was purged: its undelete window is over`)
+  if (set?.state === 'purged') return absent(`${shown} was purged: nothing brings it back`)
   if (set?.state !== 'deleted' || set.purgeAfter === null) return absent(`${shown} is unknown here`)
   if (set.purgeAfter > now) return null
   if (set.purgeAfter === WINDOW_ENDED) return absent(`${shown}: its undelete window was ended`)

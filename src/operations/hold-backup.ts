@@ -32,7 +32,9 @@ export const HoldBackup = defineOperation(
       DBInstanceId: text('The instance; also one that was released.', '实例 ID。'),
       BackupId: text('The set.', '备份集 ID。'),
       Reason: text('Why, in 1–200 characters.', '原因，1–200 个字符。'),
-      HoldUntil: moment('When it ends by itself.', '自动解除时间。').optional(),
+      HoldUntil: moment('When it ends by itself.', '自动解除时间。', {
+        error: 'InvalidParameter',
+      }).optional(),
     }),
     response: z.object({
       HoldId: z.string(),
@@ -58,6 +60,8 @@ export const HoldBackup = defineOperation(
     ) {
       throw refuse('InvalidParameter', `Reason: 1–${REASON_CHARACTERS_MAX} printable characters`)
     }
+    // An empty variable of a script must not make a hold without an end.
+    if (request.raw.get('HoldUntil') === '') throw refuse('InvalidParameter', 'HoldUntil: empty')
     if (until !== null && until <= now) {
       throw refuse('InvalidParameter', `HoldUntil: it is ${isoSeconds(now)} already`)
     }

@@ -88,7 +88,8 @@ export function changedPolicy(
 ): BackupPolicy {
   const logMode = parameters.BackupPolicyMode === 'LogBackupPolicy'
   const enable = parameters.EnableBackupLog ?? '0'
-  // BackupLog counts in any mode: who asks for logs is never told that all is well.
+  // BackupLog counts in any mode: who asks for logs is never told that all is well. Not so
+  // EnableBackupLog: the Terraform provider sends 1 without a mode when it deletes a policy.
   const on = parameters.BackupLog === 'Enable' || (logMode && ['1', 'True'].includes(enable))
   if (on) throw refuse('UnsupportedOperation', 'log backup does not exist in this version')
   const changed = logMode ? policy : changedDataPolicy(parameters, policy, refuse)

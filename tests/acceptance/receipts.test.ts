@@ -80,7 +80,8 @@ function eventsOf(reply: Reply): readonly Reply[] {
 
 test('lists receipts, of one instance or of all, a line each', async () => {
   const one = await service.succeed('receipts', 'list', 'pgm-one')
-  const who = 'root testAccessKeyId 127.0.0.1'
+  const request = '0F0A8FCA-9D71-4A4B-9C7B-5D1F6E0C4C11'
+  const who = `root testAccessKeyId 127.0.0.1 ${request}`
   const details = '{"backupIds":["100000001"],"freedBytes":12345}'
   assert.deepEqual(one.split('\n'), [
     `pgm-one  1  2026-11-24T07:05:40Z  delete  ${who}  ${details}`,
