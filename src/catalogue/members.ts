@@ -32,7 +32,7 @@ export type NamedSet = BackupSetFacts & Member
 
 /**
  * The sets of this very instance that are named, ascending by number, kept ones and failed runs; unknown
- * ones are absent. One statement, since it is most of what a deletion of many sets reads.
+ * ones are absent. Read once for both, since it is most of what a deletion of many sets reads.
  */
 export async function namedSets(
   tx: Transaction,
