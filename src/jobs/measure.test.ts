@@ -39,7 +39,8 @@ const ROWS = `
     select 1, n, 'pgm-full', 1001, 1, 'Manual', state, n * 1000, n * 1000 + 500, n * 100, n * 10,
       case when state = 'deleted' then 2000000000001 end
     from (values (1, 'kept'), (2, 'kept'), (3, 'purged'), (4, 'deleted'), (5, 'burnt'),
-      (6, 'failed'), (7, 'writing')) as v(n, state);
+      (6, 'failed'), (7, 'writing'), (8, 'failed')) as v(n, state);
+  update backup_set set finished_at = 1999999999999 where number = 8;
   insert into object (name, series, number, kind, bytes, state)
     values ('a', 1, 1, 'pack', 1000, 'there'), ('b', 1, 4, 'pack', 770, 'there'),
       ('c', 1, 4, 'manifest', 5, 'abandoned'), ('d', 1, 7, 'pack', 9999, 'intended'),
@@ -76,7 +77,7 @@ test('shows what the catalogue holds, and nothing of what is not known', async (
     sampleOf(families, `holdfast_${name}`, { instance: 'pgm-bare', ...labels })
   const all = (name: string, labels = {}) => sampleOf(families, `holdfast_${name}`, labels)
   const found = {
-    // The newest set that was made is the fourth, though it is deleted.
+    // The newest set that was made is the fourth, though it is deleted. One run failed long ago.
     last: full('last_success_timestamp_seconds'),
     took: full('last_backup_duration_seconds'),
     read: full('last_backup_read_bytes'),

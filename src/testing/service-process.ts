@@ -149,7 +149,7 @@ export class ServiceProcess implements AsyncDisposable {
     this.#child = child
     await this.#reaper.watchProcess(this.pid)
     for (let tries = 0; tries < UP_TRIES_MAX; tries += 1) {
-      if (child.exitCode !== null) break
+      if (child.exitCode !== null || child.signalCode !== null) break
       const up = await fetch(`${this.endpoint}/healthz`).catch(() => null)
       if (up?.status === 200) return
       await pause(UP_PAUSE_MS)
