@@ -9,7 +9,7 @@ import { AttachedWorld, VICTIMS, type Victim } from '../kill/attached-world.ts'
 
 /** `HOLDFAST_SEED=n` chooses what is killed when; `HOLDFAST_KILL_SECONDS=n` how long it goes on. */
 const SEED = Number(process.env['HOLDFAST_SEED'] ?? 1 + (process.pid % 1000))
-const SECONDS = Number(process.env['HOLDFAST_KILL_SECONDS'] ?? 120)
+const SECONDS = Number(process.env['HOLDFAST_KILL_SECONDS'] ?? 60)
 
 let world: AttachedWorld
 /** The sets that must be there, with what the table's checksum was when they were asked for. */
