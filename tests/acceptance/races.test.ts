@@ -206,6 +206,26 @@ test('F7: of an undelete and a purge of the same set one wins, and the bytes fol
   assert.equal((await api(0).run('verify')).code, 0)
 })
 
+test('F13: a deletion and a purge of the same set: it is deleted, and purged only after that', async () => {
+  for (let round = 0; round < 3; round += 1) {
+    await bringBack()
+    const id = await backUp(instance)
+    await makeOld(30)
+    const before = await receiptCount()
+    const [deletion, purge] = await atOnce(deletes(id), purges(id))
+    const outcome = `${deletion} ${purge}`
+    assert.ok([`OK ${STATE}`, 'OK OK'].includes(outcome), outcome)
+    if (purge === 'OK') {
+      await until(async () => (await stateOf(id)) === 'purged', 'the set is purged')
+    } else {
+      assert.equal(await stateOf(id), 'deleted')
+      assert.equal((await receiptCount()) - before, 1)
+      sets.push(id)
+    }
+  }
+  assert.equal((await api(0).run('verify')).code, 0)
+})
+
 test('F8: a restore and a deletion: the restored files are whole, or the set was gone before', async () => {
   for (let round = 0; round < 4; round += 1) {
     await bringBack()
