@@ -45,7 +45,7 @@ export async function deleteJudged(
   const purgeAfter = windowEnd(now, undeleteWindowMs)
   const by = { requestId, actor }
   const record = { cause, ...by, deletedAt: now, purgeAfter }
-  const forecast = await deleteSets(tx, instanceId, ids, record, members ?? null)
+  const forecast = await deleteSets(tx, instanceId, ids, record, members)
   const details = deletionDetails(cause, verdicts, forecast, purgeAfter)
   const kind = cause === 'expiry' ? 'expire' : 'delete'
   await appendReceipt(tx, receipts, { kind, instanceId, at: now, ...by, details })

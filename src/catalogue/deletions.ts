@@ -43,7 +43,7 @@ export async function deleteSets(
   instanceId: InstanceId,
   setIds: readonly BackupSetId[],
   record: DeletionRecord,
-  members: readonly Member[] | null = null,
+  members?: readonly Member[],
 ): Promise<Forecast> {
   const of = await lockSeries(tx, instanceId)
   const at = instant(Math.max(record.purgeAfter, record.deletedAt))

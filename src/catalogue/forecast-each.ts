@@ -27,7 +27,7 @@ export async function forecastEach(
   const view = await loadView(tx, of.series, runsBetween([...over, ...mine], standing), 'deaths')
   const bytes = bytesOfEach(view, over, mine)
   return new Map(
-    mine.map((member) => {
+    mine.map((member): [BackupSetId, Forecast] => {
       const before = over.filter((other) => isBefore(other, member))
       const { releasedBytes = 0, freedBytes = 0 } = bytes.get(member) ?? {}
       const forecast = {
@@ -38,7 +38,7 @@ export async function forecastEach(
           !member.pinned &&
           !before.some((other) => other.pinned || other.deletion === member.deletion),
       }
-      return [member.setId as BackupSetId, forecast]
+      return [member.id, forecast]
     }),
   )
 }
@@ -90,9 +90,10 @@ function viewAround(view: SeriesView, rows: RowsByEnd, number: SetNumber): Serie
     .flatMap((end) => rows.get(end) ?? [])
     .filter((row) => row.born > (previous ?? 0))
   const touched = retirements.map((row) => row.pack)
-  const young = [...view.packs].flatMap(([number, pack]) =>
-    next === undefined && pack.born > (previous ?? 0) ? [number] : [],
-  )
+  const young =
+    next === undefined
+      ? [...view.packs].flatMap(([pack, { born }]) => (born > (previous ?? 0) ? [pack] : []))
+      : []
   return { kept, packs: packsOf(view, [...touched, ...young]), retirements }
 }
 

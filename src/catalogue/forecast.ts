@@ -34,7 +34,7 @@ export async function forecastDeletion(
   instanceId: InstanceId,
   setIds: readonly BackupSetId[],
   at: Instant,
-  members: readonly Member[] | null = null,
+  members?: readonly Member[],
 ): Promise<Forecast> {
   const of = await seriesOf(tx, instanceId)
   if (of === null) {

@@ -12,7 +12,7 @@ import { plannedOnce } from './sql/connection.ts'
 
 /** Its neighbours are kept sets: whatever is deleted between them may take part. */
 export interface Member extends Neighbours {
-  readonly setId: number
+  readonly id: BackupSetId
   readonly deletion: number | null
   readonly manifestBytes: number
   readonly pinned: boolean
@@ -24,8 +24,9 @@ export function numbersOf(members: readonly Member[]): readonly SetNumber[] {
   return members.map((member) => member.number)
 }
 
-const MEMBER = sql`s.number, s.set_id as "setId", s.deletion,
-  s.manifest_bytes as "manifestBytes", ${beingReadSql} as pinned`
+/** Besides the ID of a set (alias `s`), its neighbours, and whether it is over. */
+const MEMBER = sql`s.number, s.deletion, s.manifest_bytes as "manifestBytes",
+  ${beingReadSql} as pinned`
 
 /** A set that a request names: what the rules need of it, and what a forecast of its end does. */
 export type NamedSet = BackupSetFacts & Member
@@ -40,8 +41,8 @@ export async function namedSets(
   setIds: readonly BackupSetId[],
   now: Instant,
 ): Promise<readonly NamedSet[]> {
-  const { rows } = await sql<Omit<NamedSet, keyof Neighbours> & Numbered>`${plannedOnce}
-    select ${factsSql(now)}, ${MEMBER}, s.series, false as over from backup_set s
+  const { rows } = await sql<Alone<NamedSet>>`${plannedOnce}
+    select ${factsSql(now)}, ${MEMBER}, s.series from backup_set s
     where s.instance_id = ${instanceId} and s.set_id = any(${setIds}::bigint[])
       and ${listedSql(now)}
     order by s.number`.execute(sqlOf(tx))
@@ -54,8 +55,8 @@ export async function membersNamed(
   series: SeriesId,
   setIds: readonly BackupSetId[],
 ): Promise<readonly Member[]> {
-  const { rows } = await sql<Omit<Member, keyof Neighbours> & Numbered>`${plannedOnce}
-    select ${MEMBER}, s.series, false as over from backup_set s
+  const { rows } = await sql<Alone<Member>>`${plannedOnce}
+    select s.set_id as id, ${MEMBER}, s.series from backup_set s
     where s.series = ${series} and s.state in ('kept', 'deleted')
       and s.set_id = any(${setIds}::bigint[])
     order by s.number`.execute(sqlOf(tx))
@@ -67,17 +68,20 @@ interface Numbered {
   readonly number: SetNumber
 }
 
+/** A set as it is read, before its neighbours are known. */
+type Alone<Set extends Member> = Omit<Set, keyof Neighbours | 'over'> & Numbered
+
 /** How far from a set its neighbours are looked for together with those of the others. */
 const NEAR = [-2, -1, 1, 2]
 
 /**
- * Sets of one series, ascending, with their kept neighbours. Most have them among the next numbers: all
+ * Sets that are named, of one series, ascending, with their kept neighbours. Most have them among the next numbers: all
  * those are found by one descent into the index, where each lookup of its own takes two.
  */
 async function withNeighbours<Row extends Numbered>(
   tx: Transaction,
   sets: readonly Row[],
-): Promise<readonly (Row & Neighbours)[]> {
+): Promise<readonly (Row & Neighbours & { readonly over: false })[]> {
   const series = sets[0]?.series
   if (series === undefined) return []
   const numbers = sets.map(({ number }) => number)
@@ -98,7 +102,7 @@ async function withNeighbours<Row extends Numbered>(
   for (const one of await lookUpNeighbours(tx, series, far)) found.set(one.number, one)
   return sets.flatMap((set) => {
     const neighbours = found.get(set.number)
-    return neighbours ? [{ ...set, ...neighbours }] : []
+    return neighbours ? [{ ...set, ...neighbours, over: false }] : []
   })
 }
 
@@ -127,7 +131,7 @@ export async function membersAround(
   at: Instant,
 ): Promise<readonly Member[]> {
   const { rows } = await sql<Member>`${plannedOnce}
-    select distinct on (s.number) ${MEMBER}, s.purge_after <= ${at} as over, r.previous, r.next
+    select distinct on (s.number) s.set_id as id, ${MEMBER}, s.purge_after <= ${at} as over, r.previous, r.next
     from (select distinct * from
         unnest(${named.map((set) => set.previous)}::int[], ${named.map((set) => set.next)}::int[])
           as u(previous, next)) r

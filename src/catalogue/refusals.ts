@@ -51,19 +51,23 @@ export async function recordRefusal(tx: Transaction, refusal: Refusal): Promise<
 }
 
 async function isRoom(tx: Transaction, instanceId: InstanceId): Promise<boolean> {
+  const minute = await countRefusals(tx, instanceId, '1 minute')
+  if (minute.all >= REFUSALS_MAX || minute.mine >= REFUSALS_PER_INSTANCE_MAX) return false
+  // Only then the 10,000 rows of a day: more are never recorded in one.
+  const day = await countRefusals(tx, instanceId, '1 day')
+  return day.all < REFUSALS_PER_DAY_MAX && day.mine < REFUSALS_PER_INSTANCE_AND_DAY_MAX
+}
+
+async function countRefusals(
+  tx: Transaction,
+  instanceId: InstanceId,
+  within: '1 minute' | '1 day',
+): Promise<{ readonly all: number; readonly mine: number }> {
   const { rows } = await sql<{ all: number; mine: number }>`
     select count(*) as all, count(*) filter (where instance_id = ${instanceId}) as mine
     from event where kind = 'call-refused'
-      and happened_at > clock_timestamp() - interval '1 minute'`.execute(sqlOf(tx))
-  const { all = 0, mine = 0 } = rows[0] ?? {}
-  if (all >= REFUSALS_MAX || mine >= REFUSALS_PER_INSTANCE_MAX) return false
-  // At most the 10,000 rows of a day, since no more are ever recorded in one.
-  const day = await sql<{ all: number; mine: number }>`
-    select count(*) as all, count(*) filter (where instance_id = ${instanceId}) as mine
-    from event where kind = 'call-refused'
-      and happened_at > clock_timestamp() - interval '1 day'`.execute(sqlOf(tx))
-  const { all: allDay = 0, mine: mineDay = 0 } = day.rows[0] ?? {}
-  return allDay < REFUSALS_PER_DAY_MAX && mineDay < REFUSALS_PER_INSTANCE_AND_DAY_MAX
+      and happened_at > clock_timestamp() - ${within}::interval`.execute(sqlOf(tx))
+  return rows[0] ?? { all: 0, mine: 0 }
 }
 
 /** The catalogue takes neither NUL nor half of a character. */

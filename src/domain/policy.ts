@@ -1,4 +1,10 @@
+import { DAY_MS, type Instant, instant } from '../base/clock.ts'
 import type { BackupPolicy } from './instance.ts'
+
+/** Sets whose retention began before that instant are past it. */
+export function retentionCutoff({ dataRetentionDays }: BackupPolicy, now: Instant): Instant {
+  return instant(now - dataRetentionDays * DAY_MS)
+}
 
 /** Names of the parameters by which `after` protects less than `before`. */
 export function weakenedProtections(before: BackupPolicy, after: BackupPolicy): readonly string[] {

@@ -1,4 +1,4 @@
-import { DAY_MS, type Instant, instant, isoSeconds } from '../base/clock.ts'
+import { type Instant, isoSeconds } from '../base/clock.ts'
 import { describeError } from '../base/fault.ts'
 import type { InstanceId } from '../base/ids.ts'
 import type { Logger } from '../base/logger.ts'
@@ -15,6 +15,7 @@ import { type InstanceWithPolicy, lockInstance, readInstances } from '../catalog
 import { keptSetsOf } from '../catalogue/kept-sets.ts'
 import { chooseDeletable, judgeDeletion, judgeSet } from '../domain/deletion.ts'
 import type { Subject } from '../domain/deletion-rules.ts'
+import { retentionCutoff } from '../domain/policy.ts'
 import { SYSTEM } from '../domain/receipt.ts'
 import type { Rule } from '../domain/verdict.ts'
 import type { WorkerParts } from './job.ts'
@@ -101,7 +102,7 @@ async function chooseExpired(
 ): Promise<readonly Subject[]> {
   const kept = await keptSetsOf(tx, found, null, now)
   const limit = most + PASSED_OVER_MAX
-  const cutoff = instant(now - found.policy.dataRetentionDays * DAY_MS)
+  const cutoff = retentionCutoff(found.policy, now)
   const subjects: Subject[] = []
   let after: RetainedSet | null = null
   for (;;) {
@@ -128,7 +129,7 @@ async function noteStop(
   now: Instant,
 ): Promise<boolean> {
   const { instance, policy } = found
-  const cutoff = instant(now - policy.dataRetentionDays * DAY_MS)
+  const cutoff = retentionCutoff(policy, now)
   const [oldest] = await setsRetainedBefore(tx, instance.id, cutoff, now, 'all', null, 1)
   if (!oldest) return false
   const kept = await keptSetsOf(tx, found, null, now)

@@ -8,7 +8,7 @@ import { judgeSet } from '../domain/deletion.ts'
 import { ruleName } from '../domain/deletion-rules.ts'
 import type { KeptSets } from '../domain/kept-sets.ts'
 import { defineOperation } from '../wire/operation.ts'
-import { splitIds, text } from '../wire/parameters.ts'
+import { text } from '../wire/parameters.ts'
 import type { OperationParts } from './parts.ts'
 import {
   PageFields,
@@ -16,7 +16,9 @@ import {
   pageOf,
   rangeOf,
   SET_LIST_ERRORS,
+  SETS_PARAMETER,
   setListParameters,
+  setsAsked,
 } from './set-list-parameters.ts'
 import { VerdictFields, verdictFields } from './show-verdict.ts'
 
@@ -42,7 +44,7 @@ export const DescribeBackupDeletability = defineOperation(
     origin: 'holdfast',
     parameters: z.object({
       DBInstanceId: text('The instance; also one that was released.', '实例 ID。'),
-      BackupId: text('Only these sets, separated by commas.', '备份集 ID。').optional(),
+      ...SETS_PARAMETER,
       ...setListParameters(1000),
     }),
     response: z.object({
@@ -54,12 +56,11 @@ export const DescribeBackupDeletability = defineOperation(
   },
   async ({ parameters, now, refuse }, { catalogue }: Pick<OperationParts, 'catalogue'>) => {
     const instanceId = parameters.DBInstanceId as InstanceId
-    const { BackupId } = parameters
     const range = rangeOf(parameters, refuse)
     return catalogue.snapshot(async (tx) => {
       const found = (await readInstances(tx, [instanceId])).get(instanceId)
       if (!found) throw refuse('InvalidDBInstanceName.NotFound')
-      const setIds = BackupId === undefined ? null : splitIds(BackupId, instanceId)
+      const setIds = setsAsked(parameters, instanceId)
       const filter = { setIds, state: null, mode: null, ...range }
       const listed = await listSets(tx, instanceId, filter, now, pageOf(parameters))
       const kept = await keptSetsOf(tx, found, 1, now)

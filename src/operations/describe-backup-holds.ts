@@ -4,8 +4,9 @@ import type { InstanceId } from '../base/ids.ts'
 import { listHolds } from '../catalogue/holds.ts'
 import { readInstances } from '../catalogue/instances.ts'
 import { defineOperation } from '../wire/operation.ts'
-import { splitIds, text } from '../wire/parameters.ts'
+import { text } from '../wire/parameters.ts'
 import type { OperationParts } from './parts.ts'
+import { SETS_PARAMETER, setsAsked } from './set-list-parameters.ts'
 
 /** Lists the holds of an instance's sets that hold at this moment, oldest first. */
 export const DescribeBackupHolds = defineOperation(
@@ -17,7 +18,7 @@ export const DescribeBackupHolds = defineOperation(
     origin: 'holdfast',
     parameters: z.object({
       DBInstanceId: text('The instance; also one that was released.', '实例 ID。'),
-      BackupId: text('Only of these sets, separated by commas.', '备份集 ID。').optional(),
+      ...SETS_PARAMETER,
     }),
     response: z.object({
       Items: z.object({
@@ -39,8 +40,7 @@ export const DescribeBackupHolds = defineOperation(
   },
   async ({ parameters, now, refuse }, { catalogue }: Pick<OperationParts, 'catalogue'>) => {
     const instanceId = parameters.DBInstanceId as InstanceId
-    const { BackupId } = parameters
-    const setIds = BackupId === undefined ? null : splitIds(BackupId, instanceId)
+    const setIds = setsAsked(parameters, instanceId)
     const holds = await catalogue.transaction(async (tx) => {
       const found = await readInstances(tx, [instanceId])
       if (found.size === 0) throw refuse('InvalidDBInstanceName.NotFound')

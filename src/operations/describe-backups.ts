@@ -8,7 +8,7 @@ import { keptSetsOf } from '../catalogue/kept-sets.ts'
 import { releasedBySet } from '../catalogue/released-by-set.ts'
 import type { KeptSets } from '../domain/kept-sets.ts'
 import { defineOperation } from '../wire/operation.ts'
-import { choice, splitIds, text } from '../wire/parameters.ts'
+import { choice, text } from '../wire/parameters.ts'
 import type { OperationParts } from './parts.ts'
 import { SetFields, setFields } from './set-fields.ts'
 import {
@@ -18,7 +18,9 @@ import {
   pageOf,
   rangeOf,
   SET_LIST_ERRORS,
+  SETS_PARAMETER,
   setListParameters,
+  setsAsked,
 } from './set-list-parameters.ts'
 
 const ListedBackup = z.object({
@@ -53,7 +55,7 @@ export const DescribeBackups = defineOperation(
     origin: 'vendor',
     parameters: z.object({
       DBInstanceId: text('The instance.', '实例 ID。'),
-      BackupId: text('Only these sets, separated by commas.', '备份集 ID。').optional(),
+      ...SETS_PARAMETER,
       BackupStatus: choice(['Success', 'Failed'], 'Only these.', '备份状态。').optional(),
       BackupMode: choice(['Automated', 'Manual'], 'Only these.', '备份模式。').optional(),
       BackupType: choice(
@@ -78,8 +80,7 @@ export const DescribeBackups = defineOperation(
     return catalogue.snapshot(async (tx) => {
       const found = await findInstance(tx, parameters.DBInstanceId)
       if (!found) throw refuse('InvalidDBInstanceName.NotFound')
-      const { BackupId } = parameters
-      const setIds = BackupId === undefined ? null : splitIds(BackupId, found.instance.id)
+      const setIds = setsAsked(parameters, found.instance.id)
       const filter: SetFilter = {
         setIds,
         state: stateOf(parameters.BackupStatus),

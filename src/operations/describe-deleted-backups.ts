@@ -6,7 +6,7 @@ import type { Forecast } from '../catalogue/forecast.ts'
 import { forecastEach } from '../catalogue/forecast-each.ts'
 import { readInstances } from '../catalogue/instances.ts'
 import { defineOperation } from '../wire/operation.ts'
-import { splitIds, text } from '../wire/parameters.ts'
+import { text } from '../wire/parameters.ts'
 import type { OperationParts } from './parts.ts'
 import { bytesOf } from './purge-deleted-backup.ts'
 import {
@@ -15,6 +15,8 @@ import {
   pageFields,
   pageOf,
   pageParameters,
+  SETS_PARAMETER,
+  setsAsked,
 } from './set-list-parameters.ts'
 
 const DeletedBackup = z.object({
@@ -45,7 +47,7 @@ export const DescribeDeletedBackups = defineOperation(
     origin: 'holdfast',
     parameters: z.object({
       DBInstanceId: text('The instance; also one that was released.', '实例 ID。'),
-      BackupId: text('Only these sets, separated by commas.', '备份集 ID。').optional(),
+      ...SETS_PARAMETER,
       ...pageParameters(30, 100),
     }),
     response: z.object({
@@ -62,8 +64,7 @@ export const DescribeDeletedBackups = defineOperation(
       const instanceId = parameters.DBInstanceId as InstanceId
       const found = (await readInstances(tx, [instanceId])).get(instanceId)
       if (!found) throw refuse('InvalidDBInstanceName.NotFound')
-      const { BackupId } = parameters
-      const setIds = BackupId === undefined ? null : splitIds(BackupId, instanceId)
+      const setIds = setsAsked(parameters, instanceId)
       const listed = await listDeletedSets(tx, instanceId, setIds, now, pageOf(parameters))
       const ids = listed.sets.map((set) => set.id)
       const forecasts = await forecastEach(tx, instanceId, ids, now)

@@ -8,7 +8,7 @@ import { keptSetsOf } from '../catalogue/kept-sets.ts'
 import { releasedBySet } from '../catalogue/released-by-set.ts'
 import type { KeptSets } from '../domain/kept-sets.ts'
 import { defineOperation } from '../wire/operation.ts'
-import { choice, splitIds, text } from '../wire/parameters.ts'
+import { choice, text } from '../wire/parameters.ts'
 import type { OperationParts } from './parts.ts'
 import { SetFields, setFields } from './set-fields.ts'
 import {
@@ -18,7 +18,9 @@ import {
   pageOf,
   rangeOf,
   SET_LIST_ERRORS,
+  SETS_PARAMETER,
   setListParameters,
+  setsAsked,
 } from './set-list-parameters.ts'
 
 const DetachedBackup = z.object({
@@ -41,7 +43,7 @@ export const DescribeDetachedBackups = defineOperation(
     parameters: z.object({
       Region: text('The region.', '地域 ID。'),
       DBInstanceId: text('Of this instance only.', '实例 ID。').optional(),
-      BackupId: text('Only these sets, separated by commas.', '备份集 ID。').optional(),
+      ...SETS_PARAMETER,
       BackupStatus: choice(['Success', 'Failed'], 'Only kept sets are here.', '状态。').optional(),
       BackupMode: choice(['Automated', 'Manual'], 'How it was begun.', '备份模式。').optional(),
       ...setListParameters(100),
@@ -54,8 +56,8 @@ export const DescribeDetachedBackups = defineOperation(
   },
   async ({ parameters, now, refuse }, { catalogue, region, undeleteWindowMs }: Needs) => {
     if (parameters.Region !== region) throw refuse('InvalidRegion.NotFound')
-    const { DBInstanceId = null, BackupId, BackupMode: mode = null } = parameters
-    const setIds = BackupId === undefined ? null : splitIds(BackupId, DBInstanceId ?? '')
+    const { DBInstanceId = null, BackupMode: mode = null } = parameters
+    const setIds = setsAsked(parameters, DBInstanceId ?? '')
     const filter: SetFilter = { setIds, state: null, mode, ...rangeOf(parameters, refuse) }
     return catalogue.snapshot(async (tx) => {
       const listed =

@@ -10,7 +10,7 @@ import { chooseDeletable, judgeSet } from '../domain/deletion.ts'
 import { ruleName, type Subject } from '../domain/deletion-rules.ts'
 import type { BackupPolicy, InstanceStatus } from '../domain/instance.ts'
 import type { KeptSets } from '../domain/kept-sets.ts'
-import { weakenedProtections } from '../domain/policy.ts'
+import { retentionCutoff, weakenedProtections } from '../domain/policy.ts'
 import type { Finding } from '../domain/verdict.ts'
 import { defineOperation } from '../wire/operation.ts'
 import type { OperationParts } from './parts.ts'
@@ -96,7 +96,7 @@ export const PreviewModifyBackupPolicy = defineOperation(
         Weakens: { Parameter: [...weakenedProtections(found.policy, policy)] },
         Items: {
           Backup: listed.map((set) => {
-            const counted = isPast(set, changed, now) ? left : kept
+            const counted = set.retainedSince < retentionCutoff(policy, now) ? left : kept
             return show(subjectOf(set, changed, counted, now), found.policy, ids.has(set.id))
           }),
         },
@@ -116,7 +116,7 @@ async function expiringAtOnce(
   kept: KeptSets,
   now: Instant,
 ): Promise<ReadonlySet<BackupSetId>> {
-  const cutoff = cutoffOf(changed, now)
+  const cutoff = retentionCutoff(changed.policy, now)
   const going = new Set<BackupSetId>()
   let after: RetainedSet | null = null
   for (;;) {
@@ -133,14 +133,6 @@ async function expiringAtOnce(
     after = page.at(-1) ?? null
     if (page.length < PAGE_SETS) return going
   }
-}
-
-function cutoffOf({ policy }: InstanceWithPolicy, now: Instant): Instant {
-  return instant(now - policy.dataRetentionDays * DAY_MS)
-}
-
-function isPast(set: RetainedSet, changed: InstanceWithPolicy, now: Instant): boolean {
-  return set.retainedSince < cutoffOf(changed, now)
 }
 
 function subjectOf(set: RetainedSet, changed: InstanceWithPolicy, kept: KeptSets, now: Instant) {

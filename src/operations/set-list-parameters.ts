@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { Instant } from '../base/clock.ts'
 import type { Page, SetPage } from '../catalogue/backup-sets.ts'
-import { moment, wholeNumber } from '../wire/parameters.ts'
+import { moment, splitIds, text, wholeNumber } from '../wire/parameters.ts'
 
 /** From when to when a list is wanted. */
 export const TIME_PARAMETERS = {
@@ -32,6 +32,19 @@ export function rangeOf(
     throw refuse('InvalidParameterCombination', 'EndTime: not after StartTime')
   }
   return { from, to }
+}
+
+/** Which sets of a list are wanted. */
+export const SETS_PARAMETER = {
+  BackupId: text('Only these sets, separated by commas.', '备份集 ID。').optional(),
+}
+
+/** The IDs in it, as they were written; null: all sets. */
+export function setsAsked(
+  { BackupId }: { readonly BackupId?: string | undefined },
+  instanceId: string,
+): readonly string[] | null {
+  return BackupId === undefined ? null : splitIds(BackupId, instanceId)
 }
 
 /** Which page of a list, and how many entries on it. */
